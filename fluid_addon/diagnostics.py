@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Diagnostics as data: what went wrong, where in the artist's script, and what to do about it.
+
+Every room raises `FluidError`; one renderer, `render`, turns it into text for the command line, the panel and the log.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+__all__ = ["CODES", "Diagnostic", "FluidError", "Kind", "Place", "did_you_mean", "fail", "render"]
+
+
+class Kind(Enum):
+    """Who has to act. The value is the exit code of the command line."""
+
+    USAGE = 2
+    SCRIPT = 3
+    DEVICE = 4
+    DISK = 5
+    WORKER = 6
+    CANCELLED = 130
+
+
+#: Every code that a diagnostic may carry, and who has to act on it.
+CODES: dict[str, Kind] = {
+    # Lua
+    "lua-syntax": Kind.SCRIPT,
+    "lua-error": Kind.SCRIPT,
+    "lua-timeout": Kind.SCRIPT,
+    "lua-memory": Kind.SCRIPT,
+    "bytecode": Kind.SCRIPT,
+    "script-encoding": Kind.SCRIPT,
+    "script-too-large": Kind.SCRIPT,
+    "script-missing": Kind.USAGE,
+    "named-arguments": Kind.SCRIPT,
+    "module-missing": Kind.SCRIPT,
+    # arguments of the Lua interface
+    "unknown-option": Kind.SCRIPT,
+    "unknown-method": Kind.SCRIPT,
+    "missing-option": Kind.SCRIPT,
+    "bad-argument": Kind.SCRIPT,
+    "not-finite": Kind.SCRIPT,
+    "plan-shape": Kind.SCRIPT,
+    "bad-name": Kind.SCRIPT,
+    "expired": Kind.SCRIPT,
+    # fields, stencils, parameters
+    "unknown-format": Kind.SCRIPT,
+    "unknown-field": Kind.SCRIPT,
+    "unknown-stencil": Kind.SCRIPT,
+    "unknown-parameter": Kind.SCRIPT,
+    "duplicate-name": Kind.SCRIPT,
+    "not-an-input": Kind.SCRIPT,
+    "not-an-output": Kind.SCRIPT,
+    "in-place-read": Kind.SCRIPT,
+    "write-elsewhere": Kind.SCRIPT,
+    "needs-halos": Kind.SCRIPT,
+    "glsl-error": Kind.SCRIPT,
+    "glsl-type": Kind.SCRIPT,
+    "glsl-directive": Kind.SCRIPT,
+    "glsl-reserved": Kind.SCRIPT,
+    "glsl-structure": Kind.SCRIPT,
+    # domains and files that the script names
+    "bad-extent": Kind.SCRIPT,
+    "domain-too-large": Kind.DEVICE,
+    "grid-file-missing": Kind.SCRIPT,
+    "grid-file-corrupt": Kind.SCRIPT,
+    "grid-file-kind": Kind.SCRIPT,
+    "grid-mismatch": Kind.SCRIPT,
+    "export-path": Kind.SCRIPT,
+    "export-field": Kind.SCRIPT,
+    # the machine
+    "no-vulkan": Kind.DEVICE,
+    "no-device": Kind.DEVICE,
+    "device-feature": Kind.DEVICE,
+    "device-memory": Kind.DEVICE,
+    "device-lost": Kind.DEVICE,
+    "disk-full": Kind.DISK,
+    "disk-error": Kind.DISK,
+    "bake-missing": Kind.DISK,
+    "bake-corrupt": Kind.DISK,
+    "package-missing": Kind.USAGE,
+    "usage": Kind.USAGE,
+    "worker-died": Kind.WORKER,
+    "cancelled": Kind.CANCELLED,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a script. `line` and `column` count from 1; `text` is the source line, if it is known."""
+
+    file: str
+    line: int
+    column: int | None = None
+    width: int = 1
+    text: str | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One problem: a headline of one sentence, its place, a hint, and other places that explain it."""
+
+    code: str
+    message: str
+    place: Place | None = None
+    hint: str | None = None
+    related: tuple[Place, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"unknown diagnostic code {self.code!r}")
+
+    @property
+    def kind(self) -> Kind:
+        return CODES[self.code]
+
+    def at(self, place: Place | None) -> Diagnostic:
+        """The same diagnostic at `place`, unless it already knows a better one."""
+        return self if self.place is not None or place is None else replace(self, place=place)
+
+
+class FluidError(Exception):
+    """Raised by every room for a problem that the artist can understand. Carries one or more diagnostics."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__("; ".join(d.message for d in diagnostics))
+        self.diagnostics = diagnostics
+
+    @property
+    def code(self) -> str:
+        return self.diagnostics[0].code
+
+    @property
+    def kind(self) -> Kind:
+        return self.diagnostics[0].kind
+
+    def at(self, place: Place | None) -> FluidError:
+        """A copy whose diagnostics lie at `place` where they had no place of their own."""
+        error = FluidError(*(d.at(place) for d in self.diagnostics))
+        error.__cause__ = self.__cause__
+        return error
+
+
+def fail(code: str, message: str, hint: str | None = None, place: Place | None = None) -> FluidError:
+    """Make a `FluidError` of one diagnostic: `raise fail("unknown-field", 'There is no field "smoke".')`."""
+    return FluidError(Diagnostic(code, message, place, hint))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the closest known words, or lists them where none is close."""
+    words = sorted(known)
+    if not words:
+        return None
+    close = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
+    if close:
+        return "Did you mean " + " or ".join(f'"{w}"' for w in close) + "?"
+    return "Known: " + ", ".join(f'"{w}"' for w in words[:24]) + ("…" if len(words) > 24 else "") + "."
+
+
+def _gutter(place: Place) -> list[str]:
+    if place.text is None:
+        return []
+    text = place.text.expandtabs(4)
+    lines = [f"{place.line:5d} | {text}"]
+    if place.column is not None:
+        before = len(place.text[: place.column - 1].expandtabs(4))
+        lines.append("      | " + " " * before + "^" * max(1, place.width))
+    return lines
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """The one text form of a diagnostic, without colours and without a trailing newline."""
+    where = f"{diagnostic.place.file}:{diagnostic.place.line}: " if diagnostic.place else ""
+    lines = [f"{where}error[{diagnostic.code}]: {diagnostic.message}"]
+    if diagnostic.place:
+        lines += _gutter(diagnostic.place)
+    if diagnostic.hint:
+        lines.append(f"  hint: {diagnostic.hint}")
+    for place in diagnostic.related:
+        label = f" {place.label}" if place.label else ""
+        lines.append(f"  at {place.file}:{place.line}:{label}" if label else f"  at {place.file}:{place.line}")
+    return "\n".join(lines)
