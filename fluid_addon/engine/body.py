@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An artist's GLSL body: checked by its tokens, and its field accesses turned into calls of generated functions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from ..diagnostics import Diagnostic, FluidError, Place, did_you_mean
+from .glsl_tokens import Token, match_bracket, tokenize
+from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
+
+__all__ = ["Body", "place_in_code", "rewrite_body"]
+
+ACCESSES = ("ReadField", "SampleField", "WriteField")
+OWN_VOXEL = ("idx", "coord")
+PREFIX = "fs_"  # every generated name begins with it
+_REFUSED = {
+    name: "The engine owns storage and layout; declare fields with add_field."
+    for name in ("layout", "buffer", "uniform", "shared", "subroutine", "in", "out", "inout")
+} | {
+    name: "Barriers are derived from inputs and outputs."
+    for name in ("barrier", "memoryBarrier", "memoryBarrierBuffer", "memoryBarrierShared", "groupMemoryBarrier")
+}
+
+
+@dataclass
+class Body:
+    """What the tokens of a body say.
+
+    Attributes:
+        code: the body with every access rewritten; lines stay.
+        own_reads: fields read at the voxel itself.
+        far_reads: fields read at a computed index or coordinate.
+        samples: fields read between voxels.
+        writes: outputs that are written.
+    """
+
+    code: str
+    own_reads: set[str] = field(default_factory=set)
+    far_reads: set[str] = field(default_factory=set)
+    samples: set[str] = field(default_factory=set)
+    writes: set[str] = field(default_factory=set)
+
+
+def place_in_code(definition: StencilDefinition, line: int, column: int | None = None, width: int = 1) -> Place | None:
+    """A place in the artist's script for line `line` (from 0) of a stencil's code."""
+    if definition.origin is None:
+        return None
+    lines = definition.code.split("\n")
+    text = lines[line] if 0 <= line < len(lines) else None
+    return Place(definition.origin.file, definition.origin.line + line, column, width, text)
+
+
+class _Checker:
+    def __init__(self, definition: StencilDefinition) -> None:
+        self.definition = definition
+        self.tokens = tokenize(definition.code)
+        self.found: list[Diagnostic] = []
+
+    def complain(self, code: str, token: Token, message: str, hint: str | None = None) -> None:
+        begin = self.definition.code.rfind("\n", 0, token.start) + 1
+        width = min(len(token.text.split("\n")[0]), 60)
+        place = place_in_code(self.definition, token.line, token.start - begin + 1, width)
+        self.found.append(Diagnostic(code, message, place, hint))
+
+    def structure(self) -> None:
+        """The body stays inside its function: brackets balance, no directive, nothing that the engine owns."""
+        pairs = {")": "(", "]": "[", "}": "{"}
+        open_marks: list[Token] = []
+        for position, token in enumerate(self.tokens):
+            text = token.text
+            if token.kind == "open_comment":
+                self.complain("glsl-structure", token, 'The comment "/*" is never closed.', 'Add "*/".')
+            elif token.kind == "other":
+                self._other(token)
+            elif token.kind == "mark" and text in "([{":
+                open_marks.append(token)
+            elif token.kind == "mark" and text in pairs:
+                if not open_marks or open_marks.pop().text != pairs[text]:
+                    hint = "The code is the inside of one function; it cannot close it."
+                    self.complain("glsl-structure", token, f'"{text}" closes nothing that the code opened.', hint)
+                    return
+            elif token.kind == "name":
+                self._name(position, token)
+        if open_marks:
+            last = open_marks[-1]
+            self.complain("glsl-structure", last, f'"{last.text}" is never closed.')
+
+    def _other(self, token: Token) -> None:
+        if token.text in "#\\":
+            hint = "Write plain statements; constants go into param() or const variables."
+            self.complain("glsl-directive", token, f'"{token.text}" is not allowed in a stencil.', hint)
+        else:
+            shown = token.text if token.text.isprintable() else f"\\u{ord(token.text):04x}"
+            self.complain("glsl-structure", token, f'GLSL does not know the character "{shown}".')
+
+    def _name(self, position: int, token: Token) -> None:
+        text = token.text
+        if text in _REFUSED:
+            self.complain("glsl-reserved", token, f'"{text}" is not allowed in a stencil.', _REFUSED[text])
+        elif text.startswith((PREFIX, "gl_")) or "__" in text or text == "main":
+            self.complain("glsl-reserved", token, f'The name "{text}" belongs to the engine.', "Choose another name.")
+        elif text in OWN_VOXEL and position and self.tokens[position - 1].kind == "name":
+            before = self.tokens[position - 1].text
+            if before not in ("return", "else"):
+                hint = 'It always is the voxel that the code runs for; choose another name, like "other".'
+                self.complain("glsl-reserved", token, f'"{text}" cannot be declared again.', hint)
+
+    def accesses(self) -> Iterator[tuple[int, Token, Token, int, list[Token]]]:
+        """Each field access: position of its name, name token, field token, position of the comma, location tokens."""
+        for position, token in enumerate(self.tokens):
+            if token.kind != "name" or token.text not in ACCESSES:
+                continue
+            following = self.tokens[position + 1 : position + 4]
+            well_formed = len(following) == 3 and following[0].text == "(" and following[1].kind in ("string", "name")
+            if not well_formed or following[2].text != ",":
+                example = 'WriteField("density_new", idx, value)' if token.text == "WriteField" else ""
+                example = example or f'{token.text}("density", coord)'
+                self.complain(
+                    "glsl-structure", token, f'"{token.text}" takes the name of a field first.', f"Write {example}."
+                )
+                continue
+            yield position, token, following[1], position + 3, self._argument(position + 4)
+
+    def _argument(self, start: int) -> list[Token]:
+        depth = 0
+        for position in range(start, len(self.tokens)):
+            text = self.tokens[position].text
+            if depth == 0 and text in (",", ")"):
+                return self.tokens[start:position]
+            depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(text, 0)
+        return self.tokens[start:]
+
+
+def rewrite_body(definition: StencilDefinition, whole_numbers: Collection[str] = ()) -> Body:
+    """Check a body and rewrite its accesses.
+
+    `ReadField("f", idx)` becomes `fs_own_f()`, a read elsewhere `fs_read_f(where)`, `SampleField("f", p)` becomes
+    `fs_sample_f(p)` and `WriteField("f", idx, v)` becomes `fs_write_f(v)`. Line breaks stay where they are.
+
+    Args:
+        whole_numbers: names of fields that hold integers, which have no values between voxels.
+
+    Raises:
+        FluidError: with every problem that the tokens show: structure, reserved names, undeclared fields,
+            neighbour reads without halos, reads of a field updated in place, writes elsewhere than the own voxel.
+    """
+    checker = _Checker(definition)
+    checker.structure()
+    body = Body("")
+    edits: list[tuple[int, int, str]] = []
+    for position, call, name_token, comma, location in checker.accesses():
+        name = name_token.text.strip("\"'")
+        own = len(location) == 1 and location[0].text in OWN_VOXEL
+        if not _allowed(checker, call, name_token, name, own, location):
+            continue
+        first = checker.tokens[position].start
+        if call.text == "WriteField":
+            body.writes.add(name)
+            closing = match_bracket(checker.tokens, position + 1)
+            comma_after = comma + 1 + len(location)
+            if closing is None or comma_after >= closing:
+                checker.complain("glsl-structure", call, f'WriteField("{name}", …) takes a value as third argument.')
+                continue
+            edits.append((first, checker.tokens[comma_after].end, f"{PREFIX}write_{name}("))
+        elif own and call.text == "ReadField":
+            body.own_reads.add(name)
+            edits.append((first, location[0].end, f"{PREFIX}own_{name}("))
+        else:
+            sampled = call.text == "SampleField"
+            if sampled and name in whole_numbers:
+                message = f'"{name}" holds whole numbers, so there is nothing between its voxels.'
+                checker.complain("glsl-type", call, message, "Use ReadField.")
+                continue
+            (body.samples if sampled else body.far_reads).add(name)
+            verb = "sample" if sampled else "read"
+            edits.append((first, checker.tokens[comma].end, f"{PREFIX}{verb}_{name}("))
+    if checker.found:
+        raise FluidError(*sorted(checker.found, key=lambda d: d.place.line if d.place else 0))
+    body.code = _apply(definition.code, edits)
+    return body
+
+
+def _allowed(
+    checker: _Checker, call: Token, token: Token, name: str, own: bool, location: list[Token]
+) -> bool:
+    definition = checker.definition
+    if call.text == "WriteField":
+        if name not in definition.outputs:
+            hint = did_you_mean(name, definition.outputs) or f'Add "{name}" to outputs.'
+            checker.complain("not-an-output", token, f'"{name}" is not among the outputs of "{definition.name}".', hint)
+        elif not own:
+            hint = 'Write at "idx" or "coord"; to move values, read from where they come.'
+            checker.complain("write-elsewhere", token, f'"{name}" can be written at the voxel itself only.', hint)
+        else:
+            return True
+        return False
+    if name not in definition.inputs:
+        back = name.endswith(BACK_BUFFER_SUFFIX) and name in definition.outputs
+        hint = f'Read "{name.removesuffix(BACK_BUFFER_SUFFIX)}".' if back else None
+        hint = hint or did_you_mean(name, definition.inputs) or f'Add "{name}" to inputs.'
+        checker.complain("not-an-input", token, f'"{name}" is not among the inputs of "{definition.name}".', hint)
+        return False
+    elsewhere = call.text == "SampleField" or not own
+    if elsewhere and name in definition.outputs:
+        hint = f'Write "{name}{BACK_BUFFER_SUFFIX}" instead, and the old values stay readable everywhere.'
+        message = f'"{name}" is updated in place, so it can be read at "idx" or "coord" only.'
+        checker.complain("in-place-read", token, message, hint)
+        return False
+    if elsewhere and not definition.requires_halos:
+        where = "".join(t.text for t in location)[:40]
+        message = f'"{name}" is read at "{where}", and "{definition.name}" says requires_halos = false.'
+        checker.complain("needs-halos", token, message, "Say requires_halos = true.")
+        return False
+    return True
+
+
+def _apply(code: str, edits: list[tuple[int, int, str]]) -> str:
+    parts, done = [], 0
+    for start, end, text in sorted(edits):
+        parts += [code[done:start], text, "\n" * code.count("\n", start, end)]
+        done = end
+    return "".join([*parts, code[done:]])

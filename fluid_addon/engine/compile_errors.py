@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The GLSL compiler's messages in the artist's own terms: lines of the Lua script, names of fields, kinds of values."""
+
+from __future__ import annotations
+
+import re
+
+from ..diagnostics import Diagnostic, FluidError, did_you_mean
+from ..gpu.compiler import CompileError, ShaderMessage
+from .body import ACCESSES, place_in_code
+from .field import Field
+from .kernel_source import CODE_FILE, Constants
+from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
+
+__all__ = ["explain"]
+
+_GENERATED = re.compile(r"fs_(own|read|sample|write)_(\w+)")
+_VECTOR = re.compile(r"(\d)-component vector of (bool|int|uint|float)")
+_LETTERS = {"bool": "b", "int": "i", "uint": "u", "float": ""}
+_QUALIFIERS = re.compile(r"\b(global|temp|const|in|highp|layout\([^)]*\)) ")
+_BUILT_IN = "abs acos asin atan ceil clamp cos cross distance dot exp floor fract length log max min mix mod normalize"
+_KNOWN = (
+    *_BUILT_IN.split(),
+    *"pow reflect sign sin smoothstep sqrt step tan vec2 vec3 vec4 ivec3 int float bool".split(),
+    *"dt time frame voxel_size domain_size params idx coord InDomain Random Random3 Noise CurlNoise".split(),
+    *ACCESSES,
+)
+
+
+def explain(
+    error: CompileError, definition: StencilDefinition, fields: dict[str, Field], constants: Constants
+) -> FluidError:
+    """One diagnostic for each message about the artist's lines."""
+    mine = [m for m in error.messages if m.file == CODE_FILE]
+    if not mine:  # a mistake of the generator: say so, with the compiler's words
+        first = error.messages[0]
+        text = f'The kernel of "{definition.name}" does not compile ({first.file}:{first.line}: {first.text}).'
+        place = place_in_code(definition, 0)
+        return FluidError(Diagnostic("glsl-error", text, place, "Please report this script."))
+    found = [_explain_one(message, definition, fields, constants) for message in mine]
+    return FluidError(*dict.fromkeys(found))
+
+
+def _explain_one(
+    message: ShaderMessage, definition: StencilDefinition, fields: dict[str, Field], constants: Constants
+) -> Diagnostic:
+    first_line = definition.origin.line if definition.origin else 1
+    line = message.line - first_line
+    subject, _, rest = message.text.partition(" : ")
+    word = subject.strip().strip("'")
+    rest = rest.strip()
+    lines = definition.code.split("\n")
+    text = lines[line] if 0 <= line < len(lines) else ""
+    generated = _GENERATED.search(word)
+    if generated and "no matching" in rest:
+        return _wrong_access(generated, definition, fields, line, text)
+    hint = None
+    code = "glsl-error"
+    if rest.startswith("undeclared identifier"):
+        names = [*_KNOWN, *re.findall(r"[A-Za-z_]\w*", definition.code)]
+        sentence = f'"{word}" is not declared.'
+        hint = did_you_mean(word, {n for n in names if n != word})
+        hint = hint if hint and hint.startswith("Did") else None
+        if word in fields:
+            hint = f'"{word}" is a field: write ReadField("{word}", idx).'
+    elif rest.startswith("no such field in structure"):
+        code, sentence = "unknown-parameter", f'There is no parameter "{word}".'
+        hint = did_you_mean(word, [n for n, _ in constants.parameters]) or "Declare it with param() first."
+    elif rest.startswith("no matching overloaded function found"):
+        sentence = f'"{word}" is not a function, or does not take these values.'
+        names = [n for n in _KNOWN if n != word]
+        hint = did_you_mean(word, names)
+        hint = hint if hint and hint.startswith("Did") else None
+    elif "syntax error" in rest:
+        token = rest.partition("unexpected ")[2].split(",")[0]
+        sentence = f'The code is not GLSL here{_near(word, token)}.'
+        hint = 'Look for a missing ";" or operator here or at the end of the line before.'
+    elif "cannot convert from" in rest:
+        kinds = [_kind(k) for k in re.findall(r"' ?([^']*)'", rest)]
+        code = "glsl-type"
+        sentence = f"{_a(kinds[0])} cannot become {_a(kinds[1]).lower()}." if len(kinds) == 2 else f"{rest}."
+    else:
+        clean = _kind(_GENERATED.sub(lambda m: f"{m[1].capitalize()}Field {m[2]}", rest)).rstrip(".")
+        sentence = f'"{word}": {clean}.' if word else f"{clean[:1].upper()}{clean[1:]}."
+    at = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) if word else None
+    column = at.start() + 1 if at else None
+    return Diagnostic(code, sentence, place_in_code(definition, line, column, max(1, len(word))), hint)
+
+
+def _wrong_access(
+    generated: re.Match[str], definition: StencilDefinition, fields: dict[str, Field], line: int, text: str
+) -> Diagnostic:
+    verb, name = generated.groups()
+    call = {"own": "ReadField", "read": "ReadField", "sample": "SampleField", "write": "WriteField"}[verb]
+    at = re.search(rf"{call}\s*\(\s*\"?{name}\b", text)
+    place = place_in_code(definition, line, at.start() + 1 if at else None, len(call))
+    field = fields[name.removesuffix(BACK_BUFFER_SUFFIX) if name not in fields else name]
+    if verb == "write":
+        sentence = f'WriteField("{name}", …) needs a {field.format.glsl}, because "{field.name}" is {field.format.name}.'
+        hint = f"Write {field.format.glsl}(…) around the value, or take one component of it."
+    elif verb == "sample":
+        sentence, hint = f'SampleField("{name}", …) takes a vec3 in voxels.', "Write vec3(coord) + offset."
+    else:
+        sentence = f'ReadField("{name}", …) takes an index or an ivec3.'
+        hint = "Write ivec3(…) around the coordinate, or use SampleField to read between voxels."
+    return Diagnostic("glsl-type", sentence, place, hint)
+
+
+def _near(word: str, token: str) -> str:
+    if word:
+        return f', near "{word}"'
+    return f", near {token.lower().replace('_', ' ')}" if token else ""
+
+
+def _kind(text: str) -> str:
+    text = _VECTOR.sub(lambda m: f"{_LETTERS[m[2]]}vec{m[1]}", text)
+    return re.sub(r"\s+", " ", _QUALIFIERS.sub("", text)).strip()
+
+
+def _a(kind: str) -> str:
+    return f"An {kind}" if kind[:1] in "aeiou" else f"A {kind}"

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a script has declared so far: fields and compiled stencils. No device is needed for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ..diagnostics import did_you_mean, fail
+from ..gpu.compiler import CompileError, Compiler
+from .body import rewrite_body
+from .compile_errors import explain
+from .field import Field, Value, check_name, check_value, find_field, parse_format
+from .kernel_source import Constants, generate
+from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
+
+__all__ = ["Declarations", "Stencil", "shader_text", "shader_includes"]
+
+_SHADERS = Path(__file__).resolve().parent.parent.parent / "shaders"
+MAX_ITERATIONS = 10_000
+
+
+@cache
+def shader_text(name: str) -> str:
+    """A file of `shaders/` as text."""
+    return (_SHADERS / name).read_text("utf-8")
+
+
+@cache
+def shader_includes() -> dict[str, str]:
+    """The include library by the names under which kernels include it."""
+    return {path.name: path.read_text("utf-8") for path in sorted((_SHADERS / "include").glob("*.glsl"))}
+
+
+@dataclass
+class Stencil:
+    """A stencil that compiled.
+
+    Attributes:
+        slots: names of the buffers that its kernel binds, in order; `X_new` is the back buffer of `X`.
+    """
+
+    definition: StencilDefinition
+    enabled: bool
+    slots: tuple[str, ...]
+    spirv: bytes
+
+    @property
+    def swaps(self) -> list[str]:
+        """The fields whose buffers change sides once it has run."""
+        outputs = self.definition.outputs
+        return [o.removesuffix(BACK_BUFFER_SUFFIX) for o in outputs if o not in self.in_place]
+
+    @property
+    def in_place(self) -> set[str]:
+        """The fields that it updates in place."""
+        return {o for o in self.definition.outputs if not o.endswith(BACK_BUFFER_SUFFIX)}
+
+    @property
+    def written(self) -> set[str]:
+        """The buffer names that it writes."""
+        return set(self.definition.outputs)
+
+    @property
+    def read(self) -> set[str]:
+        """The buffer names that it reads."""
+        return {name for name in self.slots if name not in self.written} | self.in_place
+
+
+class Declarations:
+    """Fields and stencils, in the order of their declaration.
+
+    Attributes:
+        version: grows with every change that makes a recorded step out of date.
+    """
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+        self.fields: dict[str, Field] = {}
+        self.stencils: dict[str, Stencil] = {}
+        self.version = 0
+
+    def add_field(self, name: str, format_: int, init: Value) -> Field:
+        """Declare a field.
+
+        Raises:
+            FluidError: `bad-name`, `duplicate-name`, `unknown-format`, `bad-argument`, `not-finite`.
+        """
+        check_name(name, "field")
+        if name in self.fields:
+            raise fail("duplicate-name", f'There is a field "{name}" already.', "Choose another name.")
+        kind = parse_format(format_)
+        field = Field(name, kind, check_value(name, kind, init))
+        self.fields[name] = field
+        self.version += 1
+        return field
+
+    def add_stencil(self, definition: StencilDefinition, constants: Constants) -> Stencil:
+        """Check and compile a stencil.
+
+        Raises:
+            FluidError: with every problem found, at the lines of the script.
+        """
+        check_name(definition.name, "stencil")
+        if definition.name in self.stencils:
+            raise fail("duplicate-name", f'There is a stencil "{definition.name}" already.', "Choose another name.")
+        if not 1 <= definition.iterations <= MAX_ITERATIONS:
+            message = f'"iterations" is {definition.iterations}; it lies between 1 and {MAX_ITERATIONS}.'
+            raise fail("bad-argument", message)
+        self._check_fields(definition)
+        body = rewrite_body(definition, [f.name for f in self.fields.values() if not f.format.is_float])
+        source = generate(definition, body, self.fields, constants)
+        try:
+            spirv = self._compiler.compile(
+                shader_text("stencil.comp"), {"fields": source.fields, "body": source.body}
+            )
+        except CompileError as error:
+            raise explain(error, definition, self.fields, constants) from error
+        stencil = Stencil(definition, definition.enabled, source.slots, spirv)
+        for name in stencil.swaps:
+            self.fields[name].has_back = True
+        self.stencils[definition.name] = stencil
+        self.version += 1
+        return stencil
+
+    def _check_fields(self, definition: StencilDefinition) -> None:
+        if not definition.outputs:
+            raise fail("missing-option", f'"{definition.name}" has no outputs, so it would do nothing.')
+        for name in definition.inputs:
+            base = name.removesuffix(BACK_BUFFER_SUFFIX)
+            if name not in self.fields and base in self.fields and base != name:
+                hint = f'Read "{base}"; "{name}" only exists to be written.'
+                raise fail("unknown-field", f'"{name}" is a back buffer and cannot be an input.', hint)
+            find_field(self.fields, name)
+        for name in definition.outputs:
+            base = name.removesuffix(BACK_BUFFER_SUFFIX)
+            if name not in self.fields and base not in self.fields:
+                known = [*self.fields, *(f + BACK_BUFFER_SUFFIX for f in self.fields)]
+                hint = did_you_mean(name, known) or "Declare the field with add_field first."
+                raise fail("unknown-field", f'There is no field "{name}".', hint)
+            if base != name and base in definition.outputs:
+                raise fail("duplicate-name", f'"{name}" and "{base}" are both outputs of "{definition.name}".')
+        for names in (definition.inputs, definition.outputs):
+            if len(set(names)) != len(names):
+                raise fail("duplicate-name", f'"{definition.name}" names a field twice.')
+
+    def stencil(self, name: str) -> Stencil:
+        """The stencil of that name.
+
+        Raises:
+            FluidError: `unknown-stencil`.
+        """
+        if name not in self.stencils:
+            hint = did_you_mean(name, self.stencils) or "Declare it with add_stencil first."
+            raise fail("unknown-stencil", f'There is no stencil "{name}".', hint)
+        return self.stencils[name]
+
+    def set_enabled(self, name: str, enabled: bool) -> None:
+        stencil = self.stencil(name)
+        if stencil.enabled != enabled:
+            stencil.enabled = enabled
+            self.version += 1

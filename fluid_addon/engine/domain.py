@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The box in which a simulation lives, and where it lies in the world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..diagnostics import did_you_mean, fail
+from .address import Boundary, DenseAddress
+
+__all__ = ["Domain", "parse_boundary"]
+
+MAX_VOXELS = 2**31 - 1  # a voxel's index is a 32-bit integer in kernels
+DEFAULT_VOXEL_SIZE = 0.1
+
+
+def parse_boundary(given: str | Sequence[str] | None) -> tuple[Boundary, Boundary, Boundary]:
+    """One rule or one per axis, by name.
+
+    Raises:
+        FluidError: `bad-argument` for an unknown rule or a number of rules other than 1 or 3.
+    """
+    names = ["open"] if given is None else [given] if isinstance(given, str) else list(given)
+    if len(names) not in (1, 3):
+        raise fail("bad-argument", f'"boundary" takes one rule or three, got {len(names)}.')
+    known = {b.name.lower(): b for b in Boundary}
+    for name in names:
+        if name not in known:
+            raise fail("bad-argument", f'There is no boundary "{name}".', did_you_mean(str(name), known))
+    x, y, z = (known[name] for name in (names * 3)[:3])
+    return x, y, z
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A box of voxels.
+
+    Attributes:
+        size: voxels along x, y, z.
+        low: index coordinates of the low voxel in the space of `transform` (zero unless a grid file places it).
+        transform: 4x4, column vectors: index coordinates of a voxel's centre to world units.
+        boundary: rule of each axis.
+    """
+
+    size: tuple[int, int, int]
+    low: tuple[int, int, int]
+    transform: npt.NDArray[np.float64]
+    boundary: tuple[Boundary, Boundary, Boundary]
+
+    @staticmethod
+    def box(
+        size: Sequence[int],
+        voxel_size: float | None,
+        origin: Sequence[float] | None,
+        boundary: tuple[Boundary, Boundary, Boundary],
+    ) -> Domain:
+        """An axis-aligned box.
+
+        Args:
+            size: voxels along x, y, z, each at least 1.
+            voxel_size: world units, above 0; default 0.1.
+            origin: world position of the low corner of the low voxel; default zero.
+
+        Raises:
+            FluidError: `bad-extent` for sizes that are not positive or too many voxels.
+        """
+        step = DEFAULT_VOXEL_SIZE if voxel_size is None else float(voxel_size)
+        if not (step > 0 and np.isfinite(step)):
+            raise fail("bad-extent", f'"voxel_size" is {voxel_size:g}; it has to be above 0.')
+        corner = np.zeros(3) if origin is None else np.asarray(origin, dtype=np.float64)
+        transform = np.diag([step, step, step, 1.0])
+        transform[:3, 3] = corner + 0.5 * step
+        return Domain(check_size(size), (0, 0, 0), transform, boundary)
+
+    @property
+    def voxel_size(self) -> float:
+        """Edge of a voxel in world units; of the first axis where a file's voxels are not cubes."""
+        return float(np.linalg.norm(self.transform[:3, 0]))
+
+    @property
+    def origin(self) -> tuple[float, float, float]:
+        """World position of the low corner of the low voxel."""
+        corner = self.transform @ np.array([*(np.array(self.low) - 0.5), 1.0])
+        return float(corner[0]), float(corner[1]), float(corner[2])
+
+    @property
+    def address(self) -> DenseAddress:
+        return DenseAddress(self.size)
+
+
+def check_size(size: Sequence[int]) -> tuple[int, int, int]:
+    """Three positive whole numbers whose product a kernel can count.
+
+    Raises:
+        FluidError: `bad-extent`.
+    """
+    if len(size) != 3 or any(int(n) != n or n < 1 for n in size):
+        given = ", ".join(f"{n:g}" for n in size)
+        raise fail("bad-extent", f'"domain_size" is {{{given}}}; it takes three whole numbers of at least 1.')
+    x, y, z = (int(n) for n in size)
+    if x * y * z > MAX_VOXELS:
+        raise fail(
+            "bad-extent",
+            f'"domain_size" {{{x}, {y}, {z}}} has {x * y * z / 1e9:.1f} thousand million voxels; 2.1 is the most.',
+            "Make the domain smaller.",
+        )
+    return x, y, z

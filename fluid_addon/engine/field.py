@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A field: a value per voxel under the artist's name, with a back buffer once a stencil writes `X_new`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..diagnostics import did_you_mean, fail
+from ..gpu.memory import Buffer
+from .formats import Format
+from .stencil import BACK_BUFFER_SUFFIX
+
+__all__ = ["Field", "Value", "check_name", "check_value", "parse_format"]
+
+Value = float | int | tuple[float, ...]
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}\Z")
+_GLSL_WORDS = frozenset("dt time frame voxel_size domain_size params idx coord".split())
+
+
+@dataclass
+class Field:
+    """A declared field.
+
+    Attributes:
+        background: value at the start, of reads outside an open domain, and of voxels that are not active.
+        has_back: a stencil writes `X_new`.
+        buffers: the field's one or two buffers, made when the simulation is; `front` of them is the field.
+        grid_class: OpenVDB's word for what the values are.
+    """
+
+    name: str
+    format: Format
+    background: tuple[float | int, ...]
+    has_back: bool = False
+    buffers: list[Buffer] = field(default_factory=list)
+    front: int = 0
+    grid_class: str = "fog volume"
+
+    def buffer(self, role: str) -> Buffer:
+        """The buffer that `name` or `name_new` stands for at this moment."""
+        return self.buffers[self.front if role == self.name else 1 - self.front]
+
+    def swap(self) -> None:
+        """`X_new` becomes `X`: by name, no voxel moves."""
+        self.front = 1 - self.front
+
+    def pattern(self, value: tuple[float | int, ...]) -> bytes:
+        """One voxel of `value` as it lies in memory."""
+        with np.errstate(over="ignore"):
+            return np.array(value).astype(self.format.dtype).tobytes()
+
+    def glsl(self, value: tuple[float | int, ...]) -> str:
+        """`value` as a GLSL constant of the field's type."""
+        if not self.format.is_float:
+            return f"{self.format.glsl}({int(value[0])}{'u' if self.format is Format.R32UI else ''})"
+        stored: npt.NDArray[np.float32] = np.array(value).astype(self.format.dtype).astype(np.float32)
+        return f"{self.format.glsl}({', '.join(repr(float(v)) for v in stored)})"
+
+
+def check_name(name: str, what: str) -> None:
+    """A name that GLSL, VDB files and messages can all carry.
+
+    Raises:
+        FluidError: `bad-name`.
+    """
+    if not _NAME.match(name) or "__" in name or name.startswith(("fs_", "gl_")):
+        hint = "Use letters, digits and single underscores, a letter first, at most 63."
+        raise fail("bad-name", f'"{name}" cannot be the name of a {what}.', hint)
+    if what == "field" and (name in _GLSL_WORDS or name.endswith(BACK_BUFFER_SUFFIX)):
+        hint = "A stencil sees that name already as something else; choose another."
+        if name.endswith(BACK_BUFFER_SUFFIX):
+            base = name.removesuffix(BACK_BUFFER_SUFFIX)
+            hint = f'"{name}" is the back buffer that "{base}" gets by itself once a stencil writes it.'
+        raise fail("bad-name", f'"{name}" cannot be the name of a field.', hint)
+
+
+def parse_format(given: int) -> Format:
+    """A format by its Vulkan number.
+
+    Raises:
+        FluidError: `unknown-format`.
+    """
+    try:
+        return Format(given)
+    except ValueError:
+        known = ", ".join(f"Format.{f.name}" for f in Format)
+        raise fail("unknown-format", f"{given} is not the number of a field's format.", f"Known: {known}.") from None
+
+
+def check_value(name: str, format_: Format, value: Value | Sequence[float]) -> tuple[float | int, ...]:
+    """A value that a voxel of the format can hold, one number per component; a single number serves all components.
+
+    Raises:
+        FluidError: `bad-argument` for a wrong number of components or a fraction or range that an integer cannot hold,
+            `not-finite`.
+    """
+    parts: tuple[float | int, ...] = (value,) if isinstance(value, (int, float)) else tuple(value)
+    if len(parts) == 1 and format_.components > 1:
+        parts = parts * format_.components
+    if len(parts) != format_.components:
+        expected = f"{format_.components} numbers" if format_.components > 1 else "one number"
+        raise fail("bad-argument", f'"{name}" is {format_.name} and takes {expected}, got {len(parts)}.')
+    if not all(np.isfinite(p) for p in parts):
+        raise fail("not-finite", f'The value of "{name}" is not a finite number.')
+    if not format_.is_float:
+        limits = np.iinfo(format_.dtype)  # type: ignore[type-var]
+        for part in parts:
+            if int(part) != part or not limits.min <= part <= limits.max:
+                raise fail("bad-argument", f'"{name}" is {format_.name} and cannot hold {part:g}.')
+        return tuple(int(p) for p in parts)
+    largest = float(np.finfo(format_.dtype).max)  # type: ignore[type-var]
+    for part in parts:
+        if abs(part) > largest:
+            raise fail("bad-argument", f'"{name}" is {format_.name} and cannot hold {part:g}.')
+    return tuple(float(p) for p in parts)
+
+
+def find_field(fields: dict[str, Field], name: str) -> Field:
+    """The field of that name.
+
+    Raises:
+        FluidError: `unknown-field`.
+    """
+    if name not in fields:
+        hint = did_you_mean(name, fields) or "Declare it with add_field first."
+        raise fail("unknown-field", f'There is no field "{name}".', hint)
+    return fields[name]

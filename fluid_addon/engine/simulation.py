@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The device's side of an engine: buffers of the fields, kernels of the stencils, and steps recorded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..diagnostics import fail
+from ..gpu.compiler import Compiler
+from ..gpu.device import Device
+from ..gpu.execution import Encoded, Execution
+from ..gpu.kernel import Kernel, KernelLibrary
+from ..gpu.memory import Buffer, MemoryPlan, Residence, check_plan
+from ..gpu.recording import Copy, Recording
+from .declarations import Declarations, Stencil
+from .domain import Domain
+from .field import Field
+from .reduction import Reductions
+from .schedule import record_stencils
+from .stencil import BACK_BUFFER_SUFFIX
+
+__all__ = ["CONSTANTS_BYTES", "Simulation"]
+
+#: Room for dt, time, frame, voxel_size and 1020 parameters.
+CONSTANTS_BYTES = 4096
+
+
+@dataclass
+class _RecordedStep:
+    recording: Recording
+    encoded: Encoded
+    fronts: dict[str, int]
+
+
+class Simulation:
+    """Fields and stencils on a device.
+
+    Args:
+        wanted: device by index, part of its name, or None.
+        cache: folder for pipeline caches, or None.
+        cancelled: asked while waiting.
+
+    Raises:
+        FluidError: `no-vulkan`, `no-device`.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        declarations: Declarations,
+        compiler: Compiler,
+        *,
+        wanted: int | str | None = None,
+        cache: Path | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.domain, self._declarations = domain, declarations
+        self.device = Device(wanted)
+        self._kernels: dict[str, Kernel] = {}
+        self._steps: dict[Any, _RecordedStep] = {}
+        self._version = -1
+        self._initial: dict[str, npt.NDArray[Any]] = {}
+        self._probe: Buffer | None = None
+        self._library = KernelLibrary(self.device, cache)
+        self.execution = Execution(self.device, self._library, CONSTANTS_BYTES, cancelled)
+        self._reductions = Reductions(self.device, self._library, self.execution, compiler, domain)
+        self.export_bytes = 0
+
+    # ----- memory
+
+    def plan(self) -> MemoryPlan:
+        """What the declared fields, back buffers and the export ring need."""
+        rows = []
+        for field in self._declarations.fields.values():
+            size = self._field_bytes(field)
+            rows.append((field.name, size, Residence.DEVICE))
+            if field.has_back:
+                rows.append((field.name + BACK_BUFFER_SUFFIX, size, Residence.DEVICE))
+        if self.export_bytes:
+            rows.append(("export ring", self.export_bytes, Residence.READBACK))
+        return MemoryPlan(tuple(rows))
+
+    def _field_bytes(self, field: Field) -> int:
+        # Copies and fills go by words of 4 bytes.
+        return -(-self.domain.address.voxels * field.format.bytes_per_voxel // 4) * 4
+
+    def allocated_bytes(self) -> int:
+        """Bytes of the plan that are allocated already."""
+        return sum(b.allocated for f in self._declarations.fields.values() for b in f.buffers)
+
+    def check_field(self, field: Field) -> None:
+        """Hold the plan and the format against the device.
+
+        Raises:
+            FluidError: `domain-too-large`, `device-feature`.
+        """
+        if field.format.is_half and not self.device.info.half_storage:
+            message = f'"{self.device.info.name}" cannot store 16-bit floats, which "{field.name}" asks for.'
+            raise fail("device-feature", message, "Use a 32-bit format.")
+        self.check_memory()
+
+    def check_memory(self) -> None:
+        """Raises FluidError `domain-too-large` when the plan does not fit."""
+        check_plan(self.device, self.plan(), self.allocated_bytes())
+
+    def start_from(self, field: Field, values: npt.NDArray[Any]) -> None:
+        """Let a field start from an array of the domain's shape."""
+        self._initial[field.name] = values
+
+    def prepare(self, stencil: Stencil) -> None:
+        """Make a stencil's kernel.
+
+        Raises:
+            FluidError: `device-feature` when the driver refuses it, `domain-too-large`.
+        """
+        address = self.domain.address
+        workgroup = address.workgroup()
+        groups = [-(-e // w) for e, w in zip(address.extent(), workgroup, strict=True)]
+        if any(g > m for g, m in zip(groups, self.device.info.max_groups, strict=True)):
+            raise fail("domain-too-large", f'The domain has more workgroups than "{self.device.info.name}" takes.')
+        self.check_memory()
+        name = stencil.definition.name
+        constants = address.constants(self.domain.boundary)
+        self._kernels[name] = self._library.make(name, stencil.spirv, workgroup, constants)
+
+    def realize(self) -> bool:
+        """Allocate and fill what is declared and not yet there. True when anything was."""
+        changed = False
+        for field in self._declarations.fields.values():
+            size = self._field_bytes(field)
+            if not field.buffers:
+                field.buffers.append(Buffer(self.device, field.name, size))
+                initial = self._initial.pop(field.name, None)
+                if initial is not None:
+                    self.execution.upload(field.buffers[0], initial.astype(field.format.dtype, copy=False))
+                else:
+                    self.execution.repeat(field.buffers[0], field.pattern(field.background))
+                changed = True
+            if field.has_back and len(field.buffers) == 1:
+                field.buffers.append(Buffer(self.device, field.name + BACK_BUFFER_SUFFIX, size))
+                changed = True
+        return changed
+
+    # ----- stepping
+
+    def step(self, constants: bytes) -> None:
+        """Run every enabled stencil; returns as soon as the work is queued."""
+        self._run(("step",), None, constants)
+
+    def run_stencil(self, name: str, constants: bytes) -> None:
+        """Run one stencil."""
+        self._run(("stencil", name), [self._declarations.stencil(name)], constants)
+
+    def recording(self) -> Recording:
+        """The recording of the next step, for people to read."""
+        return self._recorded(("step",), None).recording
+
+    def _run(self, key: tuple[str, ...], stencils: list[Stencil] | None, constants: bytes) -> None:
+        step = self._recorded(key, stencils)
+        self.execution.submit(step.encoded, constants)
+        for name, front in step.fronts.items():
+            self._declarations.fields[name].front = front
+
+    def _recorded(self, key: tuple[str, ...], stencils: list[Stencil] | None) -> _RecordedStep:
+        declarations = self._declarations
+        if self._version != declarations.version:
+            self._forget_steps()
+            self.realize()
+            self._version = declarations.version
+        fields = declarations.fields
+        fronts = {name: field.front for name, field in fields.items()}
+        full_key = (key, tuple(fronts.values()))
+        if full_key not in self._steps:
+            if stencils is None:
+                stencils = [s for s in declarations.stencils.values() if s.enabled]
+            extent = self.domain.address.extent()
+            recording = record_stencils(" ".join(key), stencils, self._kernels, fields, extent)
+            after = {name: field.front for name, field in fields.items()}
+            for name, front in fronts.items():
+                fields[name].front = front
+            self._steps[full_key] = _RecordedStep(recording, self.execution.encode(recording), after)
+        return self._steps[full_key]
+
+    def _forget_steps(self) -> None:
+        if self._steps:
+            self.execution.idle()
+        for step in self._steps.values():
+            step.encoded.close()
+        self._steps.clear()
+
+    # ----- values
+
+    def reduce(self, field: Field, operation: str) -> tuple[float | int, ...]:
+        self.realize()
+        return self._reductions(field, operation)
+
+    def read(self, field: Field, coord: tuple[int, int, int]) -> tuple[float | int, ...]:
+        """The value of one voxel, after everything submitted."""
+        self.realize()
+        if self._probe is None:
+            self._probe = Buffer(self.device, "probe", 16, Residence.READBACK)
+        size = field.format.bytes_per_voxel
+        offset = self.domain.address.index(coord) * size
+        self.execution.run(Recording("read", [Copy(field.buffer(field.name), self._probe, size, offset)]))
+        self._probe.invalidate()
+        assert self._probe.host is not None, "readback memory is always mapped"
+        return tuple(v.item() for v in self._probe.host[:size].view(field.format.dtype))
+
+    def fill(self, field: Field, value: tuple[float | int, ...]) -> None:
+        """Set every voxel of a field."""
+        self.realize()
+        self.execution.repeat(field.buffer(field.name), field.pattern(value))
+
+    def array(self, field: Field) -> npt.NDArray[Any]:
+        """A copy of a field, shape (nx, ny, nz) or (nx, ny, nz, components)."""
+        self.realize()
+        source = field.buffer(field.name)
+        host = Buffer(self.device, "readback", source.size, Residence.READBACK)
+        try:
+            self.execution.run(Recording("readback", [Copy(source, host, source.size)]))
+            host.invalidate()
+            assert host.host is not None, "readback memory is always mapped"
+            count = self.domain.address.voxels * field.format.bytes_per_voxel
+            raw = np.array(host.host[:count])
+            return self.domain.address.to_array(raw, field.format.dtype, field.format.components)
+        finally:
+            host.close()
+
+    def close(self) -> None:
+        """Wait for the device and release everything."""
+        self.execution.idle()
+        self._forget_steps()
+        self._reductions.close()
+        for field in self._declarations.fields.values():
+            for buffer in field.buffers:
+                buffer.close()
+            field.buffers.clear()
+        if self._probe is not None:
+            self._probe.close()
+        self.execution.close()
+        self._library.save()
+        self._library.close()
+        self.device.close()
