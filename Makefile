@@ -17,6 +17,9 @@ export PYTHON APT
 ARGS ?=
 LINT ?= yes
 DEMO := output/demo
+DEMO_SCRIPT := lua_presets/smoke_plume/script.lua
+# Within a minute on two cores without a graphics card.
+DEMO_SIZE := --frames 1-48
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -41,14 +44,13 @@ lint:
 	@python=$$(scripts/setup.sh test)
 	$(lint)
 
+# The run says where its bake lies in its last line; the copy of it on stderr is for whoever watches.
 demo:
 	@python=$$(scripts/setup.sh demo)
-	"$$python" -m fluid_addon run lua_presets/smoke_plume/script.lua -o $(DEMO)
-	bake=$$(ls -td $(DEMO)/*/ | head -n 1)
+	bake=$$("$$python" -m fluid_addon run $(DEMO_SCRIPT) -o $(DEMO) $(DEMO_SIZE) | tee >(cat >&2) | sed -n 's/^Bake: //p')
 	"$$python" -m fluid_addon render "$$bake" -o $(DEMO)/smoke.png
-	echo
 	echo "The VDB frames:"
-	ls "$$bake"*.vdb
+	find "$$bake" -name '*.vdb' -not -name '.*' | sort
 	echo "The picture:"
 	ls $(DEMO)/smoke.png
 

@@ -9,6 +9,7 @@
 #   APT=no scripts/…                  apt is left alone: what it would install is only named
 #
 # The only line on stdout is the path of the environment's Python; what is done, and why, goes to stderr.
+# shellcheck disable=SC2086 # the lists of packages are split into words on purpose
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,6 +18,12 @@ case $kind in demo | test) ;; *) echo "usage: scripts/setup.sh demo|test" >&2 &&
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$@" && exit 1; }
+
+# The system packages that a bare machine lacks. Blender's module draws nothing on a screen here, but it is linked to the
+# libraries that would.
+readonly libraries="libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1 libice6 libsm6 libgl1"
+readonly driver="mesa-vulkan-drivers libvulkan1"
+readonly layer_packages="vulkan-validationlayers spirv-tools"
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -47,7 +54,7 @@ install_system() {
     local why=$1 how=
     shift
     if ! may_use_apt; then
-        say "$why: needs root, or sudo without a password. Install by hand: apt install $*"
+        say "$why: set-up may not use apt here (not root, no sudo without a password, or APT=no). Install by hand: apt install $*"
         return 1
     fi
     [ "$(id -u)" -eq 0 ] || how=" with sudo"
@@ -70,7 +77,7 @@ find_python() {
     case ${PYTHON:-} in
     '') wanted="3.13 3.11" candidates=(python3) ;;
     3.11 | 3.13 | python3.11 | python3.13) wanted=${PYTHON#python} ;;
-    *) wanted= candidates=("$PYTHON") ;;
+    *) wanted='' candidates=("$PYTHON") ;;
     esac
     for number in $wanted; do
         candidates+=("python$number" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$number"*/bin/python)
@@ -89,13 +96,15 @@ make_environment() {
     if [ "$(version_of "$venv/bin/python")" != "$version" ] || [ ! -x "$venv/bin/pip" ]; then
         "$python" -m ensurepip --version >/dev/null 2>&1 ||
             install_system "Python cannot make virtual environments" "python$version-venv" ||
-            die "No virtual environment without it."
+            die "No virtual environment without it. A bare machine needs, all in all:" \
+                "apt install python$version-venv $libraries $driver $layer_packages"
         say "making $venv"
         rm -rf "$venv"
         "$python" -m venv "$venv"
     fi
     key=$(cat pyproject.toml scripts/setup.sh | sha256sum)
-    [ "$(cat "$venv/.ready-$kind" 2>/dev/null)" != "$key" ] || return 0
+    # What the tests need includes what the demo needs.
+    ! grep -qsxF "$key" "$venv/.ready-test" "$venv/.ready-$kind" || return 0
 
     extras=bpy
     [ "$kind" = demo ] || extras="bpy test"
@@ -116,15 +125,15 @@ PYTHON
 
 # ===== System libraries
 
-missing_libraries() { ldd "$venv"/lib/python*/site-packages/bpy/__init__.so 2>/dev/null | awk '/not found/ { print $1 }'; }
+missing_libraries() {
+    ldd "$venv"/lib/python*/site-packages/bpy/__init__.so 2>/dev/null | awk '/not found/ { print $1 }' | sort -u
+}
 
-# The wheel draws nothing on a screen, but it is linked to the libraries that would.
 blender_module_loads() {
     local missing
     missing=$(missing_libraries)
     if [ -n "$missing" ]; then
-        install_system "Blender's Python module needs ${missing//$'\n'/ }" libx11-6 libxext6 libxfixes3 libxi6 \
-            libxkbcommon0 libxrender1 libice6 libsm6 libgl1 || return 1
+        install_system "Blender's Python module needs ${missing//$'\n'/ }" $libraries || true
     fi
     "$venv/bin/python" -c 'import bpy' </dev/null >"$log" 2>&1
 }
@@ -160,7 +169,7 @@ install_from_backports() {
         say "apt names no source of Debian itself: going on without bookworm-backports"
         return 1
     fi
-    install_system "a faster Vulkan driver" -t bookworm-backports mesa-vulkan-drivers libvulkan1
+    install_system "a faster Vulkan driver" -t bookworm-backports $driver
 }
 
 add_source() {
@@ -171,15 +180,15 @@ ensure_driver() {
     if may_use_apt && wants_backports; then
         if install_from_backports; then probe; fi
     fi
-    if [ "$usable" != yes ] && install_system "no Vulkan 1.3 device" mesa-vulkan-drivers libvulkan1; then probe; fi
+    if [ "$usable" != yes ] && install_system "no Vulkan 1.3 device" $driver; then probe; fi
     [ "$usable" = yes ] && return
     say "no Vulkan 1.3 device here: $device"
-    if [ "$kind" = demo ]; then die "Nothing can be simulated without one: install the driver of the graphics card, or Mesa 22 or newer."; fi
+    if [ "$kind" = demo ]; then die "Nothing can be simulated without one: install the graphics card's driver, or Mesa 22 or newer."; fi
     say "the tests that need one will be skipped"
 }
 
 ensure_layer() {
-    [ "$layer" = yes ] || install_system "no Vulkan validation layer" vulkan-validationlayers spirv-tools ||
+    [ "$layer" = yes ] || install_system "no Vulkan validation layer" $layer_packages ||
         say "the GPU tests will run without it"
 }
 

@@ -11,8 +11,10 @@
 layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z_id = 2) in;
 layout(constant_id = 9) const int COUNT = 1;
 
-#include "address.glsl"
 #include "operation"
+#ifdef LEAVES
+#include "address.glsl"
+#endif
 
 layout(buffer_reference, scalar, buffer_reference_align = ALIGNMENT) restrict readonly buffer Source { STORED v[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) restrict writeonly buffer Target { VALUE v[]; };

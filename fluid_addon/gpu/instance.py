@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from .binding import ffi, no_vulkan, vk
@@ -35,7 +36,12 @@ def clear_validation_messages() -> None:
 def _collect(severity: int, kind: int, data: Any, _user: Any) -> int:
     # The loader itself reports broken drivers of other vendors; only what validation says about us counts.
     if kind & (vk.VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | vk.VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT):
-        _messages.append(ffi.string(data.pMessage).decode("utf-8", "replace"))
+        message = ffi.string(data.pMessage).decode("utf-8", "replace")
+        _messages.append(message)
+        if log := os.environ.get("FLUID_SCRIPT_VALIDATION_LOG"):
+            # Whoever started this process cannot see the list: a line a message, with the process that it comes from.
+            with Path(log).open("a", encoding="utf-8") as file:
+                file.write(f"{os.getpid()} {' '.join(message.split())}\n")
     return 0
 
 

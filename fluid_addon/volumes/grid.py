@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Background", "Grid", "GridClass", "GridKind", "LEAF", "Tiles", "voxel_size"]
+__all__ = ["Background", "Grid", "GridClass", "GridKind", "LEAF", "Tiles", "voxel_extents", "voxel_size"]
 
 #: Voxels along the edge of a leaf.
 LEAF = 8
@@ -158,7 +158,7 @@ class Grid:
         lows, highs = self.tiles.active_corners()
         occupied = self.leaf_masks.any(axis=(1, 2, 3))
         if occupied.any():
-            first, last = _extents(self.leaf_masks[occupied])
+            first, last = voxel_extents(self.leaf_masks[occupied])
             origins = self.leaf_origins[occupied].astype(np.int64)
             lows = np.concatenate([lows, origins + first])
             highs = np.concatenate([highs, origins + last + 1])
@@ -184,10 +184,12 @@ class Grid:
         padded[...] = self.background if outside is None else outside
         leaves = _as_leaves(padded, blocks)
         small = self.tiles.edges == LEAF
-        for index in np.flatnonzero(~small):
-            start = np.maximum(self.tiles.origins[index].astype(np.int64) - first * LEAF, 0)
-            stop = np.maximum(self.tiles.origins[index].astype(np.int64) + self.tiles.edges[index] - first * LEAF, 0)
-            padded[tuple(slice(*ends) for ends in zip(start, stop, strict=True))] = self.tiles.values[index]
+        starts = self.tiles.origins - first * LEAF
+        stops = starts + self.tiles.edges[:, None]
+        seen = ~small & (stops > 0).all(axis=1) & (starts < blocks * LEAF).all(axis=1)
+        for index in np.flatnonzero(seen):
+            ends = zip(np.maximum(starts[index], 0), stops[index], strict=True)
+            padded[tuple(slice(*pair) for pair in ends)] = self.tiles.values[index]
         tile_values = self.tiles.values[small].reshape(-1, 1, 1, 1, *self.components)
         for origins, values in ((self.tiles.origins[small], tile_values), (self.leaf_origins, self.leaf_values)):
             place = (origins >> 3) - first
@@ -214,7 +216,7 @@ def _as_leaves(padded: NDArray[Any], blocks: NDArray[np.int64]) -> NDArray[Any]:
     return split.transpose(0, 2, 4, 1, 3, 5, *range(6, split.ndim))
 
 
-def _extents(masks: NDArray[np.bool_]) -> Box:
+def voxel_extents(masks: NDArray[np.bool_]) -> Box:
     """First and last active voxel (n, 3) along each axis of leaf masks that are not empty."""
     first, last = (np.empty((len(masks), 3), np.int64) for _ in range(2))
     for axis in range(3):

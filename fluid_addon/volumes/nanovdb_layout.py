@@ -39,8 +39,9 @@ __all__ = [
     "TREE",
     "UPPER_EDGE",
     "ZIP",
-    "head_and_tail_checksum",
+    "checksums",
     "name_key",
+    "old_checksum",
     "version_of",
     "version_word",
 ]
@@ -239,13 +240,18 @@ def name_key(name: bytes) -> int:
     """NanoVDB's hash of a grid's name, by which its reader finds a grid in a file."""
     key = 0
     for byte in name:
-        signed = byte - 256 if byte > 127 else byte  # a char of C++
-        key = (key * 67 + signed + (key >> 56)) & 0xFFFFFFFFFFFFFFFF
+        key = (key * 67 + byte + (key >> 56)) & 0xFFFFFFFFFFFFFFFF
     return key
 
 
-def head_and_tail_checksum(grid: memoryview) -> tuple[int, int]:
-    """The two CRC32 of a grid's bytes, as NanoVDB computes them since 32.6.1: of grid and tree behind the checksum, and
+def old_checksum(grid: memoryview, upper_nodes_at: int) -> int:
+    """The first CRC32 of a grid's bytes as NanoVDB computes it until 32.6.0: of everything between the checksum and the
+    upper nodes. The second one, of the nodes, came out differently on different machines; hardly a file has it."""
+    return zlib.crc32(grid[16:upper_nodes_at])
+
+
+def checksums(grid: memoryview) -> tuple[int, int]:
+    """The two CRC32 of a grid's bytes as NanoVDB computes them since 32.6.1: of grid and tree behind the checksum, and
     of the CRC32 of every 4 KiB of all that follows (the last block takes the rest)."""
     start = GRID.itemsize + TREE.itemsize
     count = (len(grid) - start) >> 12

@@ -26,7 +26,7 @@ int voxel_index(ivec3 c) {
 }
 
 bool InDomain(ivec3 c) {
-    return all(lessThan(uvec3(c), uvec3(domain_size)));
+    return uint(c.x) < uint(FS_SIZE_X) && uint(c.y) < uint(FS_SIZE_Y) && uint(c.z) < uint(FS_SIZE_Z);
 }
 
 // One coordinate brought into 0 … size-1 by its axis' boundary rule; an open axis leaves it where it is.

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the frames of a bake hold: how large the values are, and where in the world something can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..volumes.grid import LEAF, Grid
+
+__all__ = ["Box", "Survey", "survey_grids"]
+
+#: A voxel can be seen where it holds at least this share of the grid's largest value.
+VISIBLE_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box along the world axes, in scene units; `low` and `high` have the shape (3,)."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """(8, 3)."""
+        return np.array(np.meshgrid(*zip(self.low, self.high, strict=True))).reshape(3, 8).T
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        return (self.low + self.high) / 2.0
+
+    @property
+    def longest_side(self) -> float:
+        return float((self.high - self.low).max())
+
+    def united(self, other: Box | None) -> Box:
+        if other is None:
+            return self
+        return Box(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+
+@dataclass
+class Survey:
+    """`peaks`: the largest value of each scalar grid. `visible`: where smoke or fire stands out; None where nowhere."""
+
+    peaks: dict[str, float] = field(default_factory=dict)
+    visible: Box | None = None
+
+    @property
+    def extent(self) -> float | None:
+        """The longest side of what is visible, in scene units."""
+        return self.visible.longest_side if self.visible else None
+
+
+def survey_grids(grids: Iterable[Grid], shown: Sequence[str]) -> Survey:
+    """Measure the scalar grids of one frame. What can be seen is taken from those that `shown` names."""
+    survey = Survey()
+    for grid in grids:
+        if grid.components:
+            continue
+        values = _active_values(grid)
+        if values.size == 0:
+            continue
+        survey.peaks[grid.name] = peak = float(values.max())
+        if grid.name in shown and (box := _box_of_voxels(grid, peak)):
+            survey.visible = box.united(survey.visible)
+    return survey
+
+
+def _active_values(grid: Grid) -> NDArray[Any]:
+    return np.concatenate([grid.leaf_values[grid.leaf_masks], grid.tiles.values[grid.tiles.active]])
+
+
+def _box_of_voxels(grid: Grid, peak: float) -> Box | None:
+    """The world box of the voxels that stand out; of a level set, whose inside is negative, of all active ones."""
+    level_set = grid.grid_class == "level set"
+    if not level_set and peak <= 0.0:
+        return None
+    least = -np.inf if level_set else VISIBLE_SHARE * peak
+    seen = grid.leaf_masks & (grid.leaf_values >= least)
+    tiles = grid.tiles.active & (grid.tiles.values >= least)
+    lows, highs = [], []
+    for axis in range(3):
+        in_leaves = seen.any(axis=tuple({1, 2, 3} - {axis + 1}))
+        along = (grid.leaf_origins[:, axis, None] + np.arange(LEAF))[in_leaves]
+        tile_low = grid.tiles.origins[tiles, axis]
+        along = np.concatenate([along, tile_low, tile_low + grid.tiles.edges[tiles] - 1])
+        if along.size == 0:
+            return None
+        lows.append(along.min() - 0.5)
+        highs.append(along.max() + 0.5)
+    corners = Box(np.array(lows), np.array(highs)).corners
+    world = corners @ grid.transform[:3, :3].T + grid.transform[:3, 3]
+    return Box(world.min(axis=0), world.max(axis=0))

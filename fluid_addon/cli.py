@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: the same verbs as in Blender, without Blender."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import VERSION
+from .diagnostics import FluidError, Kind, did_you_mean, fail, render
+from .gpu.device import choose, list_devices
+from .gpu.memory import human_bytes
+from .run import RunRequest, WorkerRun, check_script, run_script
+from .run.presets import find_preset, list_presets
+from .run.report import report
+from .run.terminal import Terminal
+
+__all__ = ["main"]
+
+
+def _usage(message: str, hint: str | None = None) -> FluidError:
+    return fail("usage", message, hint)
+
+
+def _frames(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    if not match:
+        raise _usage(f'"--frames {text}" is not a range.', "Write --frames 1-120.")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first or last < 1:
+        raise _usage(f'"--frames {text}" ends before it begins.', "Write --frames 1-120.")
+    return first, last
+
+
+def _parameter(text: str) -> tuple[str, float | bool]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise _usage(f'"--param {text}" is not a parameter.', "Write --param buoyancy=2.")
+    if value.lower() in ("true", "false"):
+        return name, value.lower() == "true"
+    try:
+        return name, float(value)
+    except ValueError:
+        raise _usage(f'"{value}" is not a value for "{name}".', "Write a number, true or false.") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        words = re.findall(r"invalid choice: '([^']*)'", message)
+        hint = did_you_mean(words[0], _VERBS) if words else f'See "{self.prog} --help".'
+        raise _usage(f"{message[:1].upper()}{message[1:]}.", hint)
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="fluid_addon", description="Fluid simulations written in Lua, computed on Vulkan.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    run = verbs.add_parser("run", help="run a script; frames go into a bake folder of their own")
+    run.add_argument("script", metavar="SCRIPT.lua")
+    run.add_argument("-o", "--output", metavar="DIR", default="bakes", help="where bake folders are made (bakes)")
+    run.add_argument("--frames", metavar="A-B", help="export frames A to B only, and stop after B")
+    run.add_argument("--device", metavar="D", help="index or part of the name of a Vulkan device")
+    run.add_argument("--gpu-count", metavar="N", type=int)
+    run.add_argument("--param", metavar="K=V", action="append", default=[], help="set a parameter of the script")
+    run.add_argument("--in-process", action="store_true", help="run here, not in a worker process")
+    run.add_argument("--json", action="store_true", help="one event a line instead of a progress bar")
+    run.add_argument("--lua-seconds", metavar="S", type=float, default=10.0, help="limit of Lua between engine calls")
+    run.add_argument("--lua-memory", metavar="MB", type=int, default=512, help="limit of the script's memory")
+    check = verbs.add_parser("check", help="every problem of a script, nothing run")
+    check.add_argument("script", metavar="SCRIPT.lua")
+    check.add_argument("--json", action="store_true")
+    verbs.add_parser("devices", help="Vulkan devices, and which one a run would take")
+    presets = verbs.add_parser("presets", help="list the presets, or write one to a file")
+    presets.add_argument("name", nargs="?")
+    presets.add_argument("file", nargs="?")
+    picture = verbs.add_parser("render", help="render a bake with Cycles (needs bpy)")
+    picture.add_argument("bake", metavar="DIR")
+    picture.add_argument("-o", "--output", metavar="PNG", required=True)
+    picture.add_argument("--frame", type=int, help="timeline frame (the last)")
+    verbs.add_parser("report", help="versions, devices and the last log: one paste for a bug report")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    first, last = _frames(arguments.frames) if arguments.frames else (None, None)
+    if arguments.lua_seconds <= 0 or arguments.lua_memory <= 0:
+        raise _usage("The limits of Lua have to be above 0.")
+    request = RunRequest(
+        script=arguments.script,
+        output=arguments.output,
+        parameters=dict(_parameter(text) for text in arguments.param),
+        first_frame=first,
+        last_frame=last,
+        device=arguments.device,
+        gpu_count=arguments.gpu_count,
+        lua_seconds=arguments.lua_seconds,
+        lua_memory_mb=arguments.lua_memory,
+    )
+    show: Callable[[dict[str, Any]], None] = _print_json if arguments.json else Terminal(sys.stderr, sys.stdout).show
+    if arguments.in_process:
+        cancel = threading.Event()
+        with _on_interrupt(cancel.set):
+            return run_script(request, show, cancel)
+    worker = WorkerRun(request)
+    code = Kind.WORKER.value
+    with _on_interrupt(worker.cancel):
+        try:
+            for event in worker.events():
+                show(event)
+                code = event.get("exit_code", code)
+        finally:
+            worker.close()
+    return code
+
+
+class _on_interrupt:  # noqa: N801 - reads as a with-statement
+    """Ctrl-C and a termination ask the run to stop instead of tearing this process down."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action = action
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, lambda *_: self._action())
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _print_json(event: dict[str, Any]) -> None:
+    print(json.dumps(event), flush=True)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    problems = check_script(RunRequest(script=arguments.script))
+    diagnostics = [d for error in problems for d in error.diagnostics]
+    if arguments.json:
+        for error in problems:
+            from .run.events import error_event
+
+            _print_json(error_event(error))
+    else:
+        for diagnostic in diagnostics:
+            print(render(diagnostic))
+        count = len(diagnostics)
+        print(f"{count} problem{'s' if count != 1 else ''}." if count else "No problem found.")
+    return max((error.kind.value for error in problems), default=0)
+
+
+def _devices(_arguments: argparse.Namespace) -> int:
+    devices = list_devices()
+    taken = choose(devices, None)
+    for device in devices:
+        mark = "*" if device == taken else " "
+        api = ".".join(map(str, device.api))
+        print(f'{mark} {device.index}  "{device.name}", {device.kind}, Vulkan {api}, driver {device.driver}')
+        sizes = f"{human_bytes(device.memory)} memory, {human_bytes(device.max_allocation)} in one piece"
+        half = "yes" if device.half_storage else "no"
+        print(f"     {sizes}, 16-bit fields: {half}" + (f"; unusable: {device.why_not}" if device.why_not else ""))
+    print("* is what a run takes.")
+    return 0
+
+
+def _presets(arguments: argparse.Namespace) -> int:
+    if arguments.name is None:
+        for preset in list_presets():
+            print(f"{preset.name:<20} {preset.description}")
+        return 0
+    preset = find_preset(arguments.name)
+    if arguments.file is None:
+        raise _usage("A file to write to is missing.", f"Write: presets {arguments.name} FILE.lua")
+    target = Path(arguments.file)
+    if target.exists():
+        raise _usage(f'"{target}" exists already.', "Choose another name.")
+    target.write_text(preset.script.read_text("utf-8"), "utf-8")
+    print(f"Wrote {target}")
+    return 0
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from .blender.render import render_bake
+
+    output = Path(arguments.output)
+    render_bake(Path(arguments.bake), output, frame=arguments.frame)
+    print(f"Picture: {output}")
+    return 0
+
+
+def _report(_arguments: argparse.Namespace) -> int:
+    print(report())
+    return 0
+
+
+_VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "check": _check,
+    "devices": _devices,
+    "presets": _presets,
+    "render": _render,
+    "report": _report,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; returns the exit code: 0 done, 2 usage, 3 script, 4 device, 5 disk, 6 worker, 130 cancelled."""
+    try:
+        parsed = _build_parser().parse_args(arguments)
+        return _VERBS[parsed.verb](parsed)
+    except FluidError as error:
+        for diagnostic in error.diagnostics:
+            print(render(diagnostic), file=sys.stderr)
+        return error.kind.value
+    except OSError as error:
+        print(render(fail("disk-error", f"The system refused: {error}.").diagnostics[0]), file=sys.stderr)
+        return Kind.DISK.value

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events of a run: plain dictionaries with an "event" key, the same on the command line, in the panel and in the log.
+
+| event | keys |
+|---|---|
+| started | script |
+| log | text |
+| note | text, file, line |
+| parameters | list of {name, default, minimum, maximum, help} |
+| memory | table, bytes, device |
+| bake | folder |
+| progress | frame, frames (or null), time, mcells_per_second, seconds_left (or null) |
+| frame | path, frame, bytes |
+| error | list of {code, message, hint, file, line, column, text} and their rendered text |
+| finished | exit_code, seconds, frames, files, bake |
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..diagnostics import FluidError, render
+
+__all__ = ["Emit", "Event", "Progress", "error_event"]
+
+Event = dict[str, Any]
+Emit = Callable[[Event], None]
+
+
+def error_event(error: FluidError) -> Event:
+    """A `FluidError` as an event."""
+    items = []
+    for diagnostic in error.diagnostics:
+        place = diagnostic.place
+        items.append(
+            {
+                "code": diagnostic.code,
+                "message": diagnostic.message,
+                "hint": diagnostic.hint,
+                "file": place.file if place else None,
+                "line": place.line if place else None,
+                "column": place.column if place else None,
+                "text": render(diagnostic),
+            }
+        )
+    return {"event": "error", "diagnostics": items}
+
+
+class Progress:
+    """Turns steps into progress events, ten a second at most."""
+
+    INTERVAL = 0.1
+
+    def __init__(self, emit: Emit, last_frame: int | None) -> None:
+        self._emit = emit
+        self._frames = last_frame
+        self._bounded = last_frame is not None
+        self._start = time.monotonic()
+        self._last = 0.0
+        self._voxels = 0
+        self._latest: Event | None = None
+
+    def expect(self, frames: int) -> None:
+        """More frames are known to come."""
+        if not self._bounded:
+            self._frames = (self._frames or 0) + frames
+
+    def step(self, frame: int, seconds: float, voxels: int) -> None:
+        now = time.monotonic()
+        self._voxels += voxels
+        elapsed = max(now - self._start, 1e-6)
+        left = None
+        if self._frames and frame:
+            left = max(0.0, elapsed / frame * (self._frames - frame))
+        self._latest = {
+            "event": "progress",
+            "frame": frame,
+            "frames": self._frames,
+            "time": seconds,
+            "mcells_per_second": self._voxels / elapsed / 1e6,
+            "seconds_left": left,
+        }
+        if now - self._last >= self.INTERVAL:
+            self.flush(now)
+
+    def flush(self, now: float | None = None) -> None:
+        """Emit the latest progress, if it was not yet."""
+        if self._latest is not None:
+            self._last = time.monotonic() if now is None else now
+            self._emit(self._latest)
+            self._latest = None

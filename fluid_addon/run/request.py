@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked of a run, as plain data that can travel to a worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+
+__all__ = ["RunRequest"]
+
+ParameterValue = float | bool | dict[int, float]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A script and how to run it.
+
+    Attributes:
+        script: path of the Lua file; with `source` it is only the name for messages.
+        source: the script's text where it is not that of a file.
+        output: folder in which the bake gets a folder of its own.
+        parameters: values by name, or samples by frame.
+        first_frame, last_frame: exports before the first are left out, steps after the last are not computed.
+        texts: further modules by name, for require.
+        lua_seconds, lua_memory_mb: limits of the script's own work.
+    """
+
+    script: str
+    output: str = "bakes"
+    source: str | None = None
+    parameters: dict[str, ParameterValue] = field(default_factory=dict)
+    first_frame: int | None = None
+    last_frame: int | None = None
+    device: str | None = None
+    gpu_count: int | None = None
+    texts: dict[str, str] = field(default_factory=dict)
+    lua_seconds: float = 10.0
+    lua_memory_mb: int = 512
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> RunRequest:
+        """The inverse of `to_json`; frame numbers of samples become integers again."""
+        data = json.loads(text)
+        data["parameters"] = {
+            name: {int(frame): number for frame, number in value.items()} if isinstance(value, dict) else value
+            for name, value in data["parameters"].items()
+        }
+        return RunRequest(**data)

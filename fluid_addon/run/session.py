@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One script from its text to its last frame, in the process that calls."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import VERSION
+from ..diagnostics import FluidError, Kind, fail
+from ..engine import EngineEnvironment, FluidEngine
+from ..gpu.disk_cache import default_cache_folder
+from ..script.context import LuaContext
+from ..script.parameters import Parameters
+from ..volumes.bake import Bake
+from .events import Emit, Event, Progress, error_event
+from .request import RunRequest
+
+__all__ = ["check_script", "last_log", "run_script"]
+
+#: A check looks at a script for this long; loops that wait for the simulation never end in it.
+CHECK_SECONDS = 20.0
+
+
+def last_log() -> Path:
+    """The log of the last run on this machine."""
+    return default_cache_folder() / "last_run.log"
+
+
+class _Session:
+    """Wires a script, its engines and its bake together."""
+
+    def __init__(self, request: RunRequest, emit: Emit, cancel: threading.Event) -> None:
+        self.request, self.emit, self.cancel = request, emit, cancel
+        self.path = Path(request.script)
+        self.bake: Bake | None = None
+        self.frames = 0
+        self.files: list[str] = []
+        self.engines: list[FluidEngine] = []
+        self.parameters = Parameters(request.parameters)
+        self.progress = Progress(emit, request.last_frame)
+        self.context = LuaContext(
+            parameters=self.parameters,
+            log=lambda text: emit({"event": "log", "text": text}),
+            cancel=cancel,
+            seconds=request.lua_seconds,
+            memory_mb=request.lua_memory_mb,
+            texts=request.texts,
+            root=self.path.resolve().parent,
+        )
+        self.context.bind_engine(self.make_engine)
+
+    def environment(self) -> EngineEnvironment:
+        return EngineEnvironment(
+            folder=self.path.resolve().parent,
+            open_bake=self.open_bake,
+            parameters=self.parameters,
+            note=self.note,
+            observe=self.observe,
+            place=self.context.place,
+            cancelled=self.cancel.is_set,
+            cache=default_cache_folder(),
+            device=self.request.device,
+            gpu_count=self.request.gpu_count,
+            first_frame=self.request.first_frame,
+            last_frame=self.request.last_frame,
+        )
+
+    def make_engine(self, **options: Any) -> FluidEngine:
+        engine = FluidEngine(**options, environment=self.environment())
+        self.engines.append(engine)
+        return engine
+
+    def open_bake(self, device: str) -> Bake:
+        if self.bake is None:
+            self.bake = Bake.create(
+                Path(self.request.output),
+                self.path.stem,
+                script_hash=hashlib.sha256(self.source().encode()).hexdigest(),
+                parameters={d.name: self.parameters.value_at(d.name, 1) for d in self.parameters.declared},
+                device=device,
+                version=VERSION,
+            )
+            self.emit({"event": "bake", "folder": str(self.bake.folder)})
+        return self.bake
+
+    def source(self) -> str:
+        if self.request.source is not None:
+            return self.request.source
+        return self.path.read_text("utf-8", errors="replace")
+
+    def note(self, text: str) -> None:
+        place = self.context.place()
+        line = {"file": place.file, "line": place.line} if place else {"file": None, "line": None}
+        self.emit({"event": "note", "text": text, **line})
+
+    def observe(self, kind: str, details: dict[str, Any]) -> None:
+        if kind == "step":
+            self.frames = details["frame"]
+            self.progress.step(details["frame"], details["time"], details["voxels"])
+        elif kind == "plan":
+            self.progress.expect(details["frames"])
+        elif kind == "export":
+            self.files.append(details["path"])
+            self.emit({"event": "frame", **details})
+        else:
+            self.emit({"event": kind, **details})
+
+    def execute(self) -> None:
+        """Run the script and wait for what it asked for.
+
+        Raises:
+            FluidError: of any kind.
+        """
+        if self.request.source is not None:
+            self.context.run_source(self.request.source, self.request.script)
+        else:
+            self.context.run_script(self.path)
+        for engine in self.engines:
+            engine.finish()
+
+    def say_end(self) -> None:
+        self.progress.flush()
+        declared = [
+            {"name": d.name, "default": d.default, "minimum": d.minimum, "maximum": d.maximum, "help": d.help}
+            for d in self.parameters.declared
+        ]
+        if declared:
+            self.emit({"event": "parameters", "parameters": declared})
+        for name in self.parameters.unused_overrides():
+            self.emit({"event": "note", "text": f'The script declares no parameter "{name}".', "file": None, "line": None})
+
+
+def run_script(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
+    """Run a script here. Every outcome is an event; the last one is "finished".
+
+    Returns:
+        the exit code of the command line.
+    """
+    begun = time.monotonic()
+    logged = _with_log(emit)
+    logged({"event": "started", "script": request.script})
+    session: _Session | None = None
+
+    def body() -> None:
+        nonlocal session
+        session = _Session(request, logged, cancel)
+        try:
+            session.execute()
+        finally:
+            session.say_end()
+            session.context.close()
+
+    code = _guarded(body, logged)
+    finished: Event = {
+        "event": "finished",
+        "exit_code": code,
+        "seconds": time.monotonic() - begun,
+        "frames": session.frames if session else 0,
+        "files": session.files if session else [],
+        "bake": str(session.bake.folder) if session and session.bake else None,
+    }
+    logged(finished)
+    return code
+
+
+def _guarded(body: Callable[[], None], emit: Emit) -> int:
+    try:
+        body()
+    except FluidError as error:
+        emit(error_event(error))
+        return error.kind.value
+    except OSError as error:
+        emit(error_event(fail("disk-error", f"The system refused: {error}.")))
+        return Kind.DISK.value
+    return 0
+
+
+def check_script(request: RunRequest) -> list[FluidError]:
+    """Every problem of a script, with nothing computed and no device needed."""
+    problems: list[FluidError] = []
+    cancel = threading.Event()
+    timer = threading.Timer(CHECK_SECONDS, cancel.set)
+    timer.daemon = True
+    timer.start()
+    session = _Session(request, lambda _event: None, cancel)
+    plain = session.environment
+
+    def environment() -> EngineEnvironment:
+        made = plain()
+        made.check, made.problem = True, problems.append
+        return made
+
+    session.environment = environment  # type: ignore[method-assign]
+    try:
+        session.execute()
+    except FluidError as error:
+        if error.code != "cancelled":
+            problems.append(error)
+    finally:
+        timer.cancel()
+        session.context.close()
+    return problems
+
+
+def _with_log(emit: Emit) -> Emit:
+    """Events go on, and into the log file that a bug report takes along."""
+    path = last_log()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("", "utf-8")
+    except OSError:
+        return emit
+    lock = threading.Lock()
+
+    def logged(event: Event) -> None:
+        emit(event)
+        line = _log_line(event)
+        if line:
+            with lock, path.open("a", encoding="utf-8") as log:
+                log.write(line + "\n")
+
+    return logged
+
+
+def _log_line(event: Event) -> str:
+    match event["event"]:
+        case "error":
+            return "\n".join(item["text"] for item in event["diagnostics"])
+        case "log" | "note":
+            return str(event["text"])
+        case "frame":
+            return f"wrote {event['path']} ({event['bytes']} bytes)"
+        case "started" | "bake" | "finished":
+            return " ".join(f"{key}={value}" for key, value in event.items() if key != "files")
+        case "memory":
+            return str(event["table"])
+    return ""

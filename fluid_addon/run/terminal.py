@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events for people: a progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from .events import Event
+
+__all__ = ["Terminal"]
+
+BAR = 24
+
+
+def duration(seconds: float) -> str:
+    """`75` as `1:15`."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def progress_line(event: Event) -> str:
+    """Frames, time left and speed of a progress event in one line."""
+    frame, frames, left = event["frame"], event["frames"], event["seconds_left"]
+    speed = f"{event['mcells_per_second']:.1f} Mcells/s"
+    if not frames:
+        return f"frame {frame}  {speed}"
+    filled = round(BAR * min(1.0, frame / frames))
+    remaining = f"  {duration(left)} left" if left is not None and frame < frames else ""
+    return f"[{'#' * filled}{'.' * (BAR - filled)}] frame {frame}/{frames}{remaining}  {speed}"
+
+
+class Terminal:
+    """Shows the events of a run.
+
+    Args:
+        progress: takes the bar, notes and errors.
+        output: takes what the script prints, and the result.
+    """
+
+    def __init__(self, progress: TextIO, output: TextIO) -> None:
+        self._progress, self._output = progress, output
+        self._live = progress.isatty()
+        self._bar = ""
+
+    def show(self, event: Event) -> None:
+        match event["event"]:
+            case "progress":
+                self._draw(progress_line(event))
+            case "log":
+                self._line(self._output, event["text"])
+            case "note":
+                where = f"{event['file']}:{event['line']}: " if event["file"] else ""
+                self._line(self._progress, f"{where}note: {event['text']}")
+            case "memory":
+                self._line(self._progress, f'Memory on "{event["device"]}":\n{event["table"]}')
+            case "error":
+                for item in event["diagnostics"]:
+                    self._line(self._progress, item["text"])
+            case "finished":
+                self._finish(event)
+
+    def _finish(self, event: Event) -> None:
+        self._bar, last = "", self._bar
+        if last:
+            self._progress.write(("\r" if self._live else "") + last + "\n")
+        if event["exit_code"] == 0 or event["files"]:
+            count = len(event["files"])
+            took = f" in {duration(event['seconds'])}" if event["seconds"] is not None else ""
+            files = f"{count} file{'s' if count != 1 else ''}"
+            self._line(self._output, f"{event['frames']} frames, {files}{took}")
+            if event.get("bake"):
+                self._line(self._output, f"Bake: {event['bake']}")
+
+    def _draw(self, text: str) -> None:
+        padded = text.ljust(len(self._bar))
+        if self._live:
+            self._progress.write("\r" + padded)
+            self._progress.flush()
+        self._bar = text
+
+    def _line(self, stream: TextIO, text: str) -> None:
+        if self._live and self._bar:
+            self._progress.write("\r" + " " * len(self._bar) + "\r")
+            self._progress.flush()
+        print(text, file=stream, flush=True)
+        if self._live and self._bar:
+            self._progress.write(self._bar)
+            self._progress.flush()

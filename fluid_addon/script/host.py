@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers the calls that a script makes through the border: engines, parameters, modules, print."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from ..diagnostics import Diagnostic, FluidError, Place, did_you_mean, fail
+from ..engine.formats import Format
+from ..engine.stencil import StencilDefinition
+from .arguments import CALLS, METHODS, PROPERTIES, decode, take_arguments
+from .lua_errors import syntax_error
+from .modules import Modules
+from .named_arguments import rewrite_named_arguments
+from .parameters import Parameters
+from .places import code_origin, complete, refine
+from .printed import PrintedLines
+from .sandbox import Limits, Scalar
+from .sources import SourceText, Sources, printable
+
+__all__ = ["Engine", "Host", "vocabulary"]
+
+
+class Engine(Protocol):
+    """What a script does with an engine; `FluidEngine` is one."""
+
+    @property
+    def frame(self) -> int: ...
+    @property
+    def time(self) -> float: ...
+    def add_field(self, name: str, format: int, init: Any = ...) -> None: ...  # noqa: A002
+    def add_stencil(self, definition: StencilDefinition) -> None: ...
+    def run_stencil(self, name: str, dt: float | None = ...) -> None: ...
+    def step(self, dt: float) -> None: ...
+    def run(self, **options: Any) -> None: ...
+    def reduce(self, field: str, op: str) -> Any: ...
+    def read(self, field: str, coord: Sequence[int]) -> Any: ...
+    def fill(self, field: str, value: Any) -> None: ...
+    def set_enabled(self, stencil: str, enabled: bool) -> None: ...
+    def export_vdb(self, path: str, fields: Sequence[str] | None = ..., half: bool = ...) -> None: ...
+    def export_nvdb(self, path: str, fields: Sequence[str] | None = ...) -> None: ...
+    def close(self) -> None: ...
+
+
+def vocabulary() -> str:
+    """The names of the interface, in the form that `lua/fluid_engine.lua` reads."""
+    lines = [f"format {name} {number.value}" for name, number in Format.__members__.items()]
+    lines += [f"property {name}" for name in PROPERTIES]
+    for name, call in CALLS.items():
+        lines.append(" ".join(["method" if name in METHODS else "function", name, *call.names[: call.positional]]))
+    return "\n".join(lines)
+
+
+class Host:
+    """Serves one script. Engines are numbers on the Lua side; those made here are in `engines`."""
+
+    #: Errors that a script may catch and raise again, by their text.
+    REMEMBERED = 64
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        sources: Sources,
+        modules: Modules,
+        parameters: Parameters,
+        log: Callable[[str], None],
+        make_engine: Callable[[Mapping[str, Any]], tuple[int, Engine]],
+        engines: Mapping[int, Engine],
+    ) -> None:
+        self._limits = limits
+        self._sources = sources
+        self._modules = modules
+        self._parameters = parameters
+        self._printed = PrintedLines(log)
+        self._make_engine = make_engine
+        self._engines = engines
+        self._current: Engine | None = next(reversed(list(engines.values())), None)
+        self._at: tuple[Scalar, Scalar] = (b"", 0)
+        self._raised: OrderedDict[str, FluidError] = OrderedDict()
+
+    # ----- places
+
+    def locate(self, file: Scalar, line: Scalar) -> Place | None:
+        """A line of a loaded script as a place."""
+        if not isinstance(file, bytes) or not isinstance(line, int) or line < 1:
+            return None
+        source = self._sources.get(file.decode("utf-8", "surrogateescape"))
+        return source.place(line) if source else None
+
+    def place(self) -> Place | None:
+        """The line of the call that is served."""
+        return self.locate(*self._at)
+
+    def raised(self, text: str) -> FluidError | None:
+        """The error that a call raised with this text."""
+        return self._raised.get(text)
+
+    # ----- calls
+
+    def serve(self, call: str, arguments: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        """Answer one call of the Lua side.
+
+        Raises:
+            FluidError: with the script's line; it becomes a Lua error there.
+        """
+        if len(arguments) >= 2 and isinstance(arguments[-1], int) and isinstance(arguments[-2], bytes):
+            self._at = arguments[-2:]
+        try:
+            return self._dispatch(call, arguments)
+        except FluidError as error:
+            located = self._located(error)
+            self._raised[str(located)] = located
+            if len(self._raised) > self.REMEMBERED:
+                self._raised.popitem(last=False)
+            raise located from error.__cause__
+
+    def _located(self, error: FluidError) -> FluidError:
+        place = self.place()
+        diagnostics = []
+        for diagnostic in error.diagnostics:
+            if diagnostic.place is not None:
+                diagnostics.append(complete(diagnostic, self._sources))
+            elif place is not None:
+                diagnostics.append(diagnostic.at(refine(place, diagnostic.message, self._sources)))
+            else:
+                diagnostics.append(diagnostic)
+        return FluidError(*diagnostics)
+
+    def _dispatch(self, call: str, arguments: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        match call, arguments:
+            case "call", (int() as number, bytes() as method, bytes() as payload, _, _):
+                return self._engine_call(number, method.decode(), payload)
+            case "get", (int() as number, bytes() as name, _, _):
+                return (0, _number(getattr(self._engine(number), name.decode())))
+            case "new", (bytes() as payload, _, _):
+                number, self._current = self._make_engine(take_arguments(CALLS["new"], decode(payload)))
+                self._limits.restart_clock()
+                return (number,)
+            case "param", (bytes() as payload, _, _):
+                options = take_arguments(CALLS["param"], decode(payload))
+                return (_number(self._parameters.declare(**options, frame=self._frame())),)
+            case "parameter", (bytes() as name, _, _):
+                return (_number(self._parameters.value_at(_text(name), self._frame())),)
+            case "print", (bytes() as line,):
+                self._printed.add(_text(line))
+                return ()
+            case "rewrite", (bytes() as chunk,):
+                return (self._rewritten(SourceText("load", _text(chunk))),)
+            case "require", (bytes() as name, _, _):
+                return self._require(_text(name))
+            case "syntax", (bytes() as message,):
+                raise syntax_error(message, self._sources)
+            case "refuse", (bytes() as code, bytes() as message, _, _):
+                raise fail(code.decode(), _text(message))
+            case _:
+                raise self._unknown(call, arguments)
+
+    def _unknown(self, call: str, arguments: tuple[Scalar, ...]) -> FluidError:
+        name = printable(_text(arguments[0])[:80]) if arguments and isinstance(arguments[0], bytes) else ""
+        match call:
+            case "unknown method":
+                hint = did_you_mean(name, [*METHODS, *PROPERTIES])
+                return fail("unknown-method", f'An engine has no "{name}".', hint)
+            case "unknown constructor":
+                return fail("unknown-method", f'FluidEngine has no "{name}".', "Write FluidEngine.new{…}.")
+            case "unknown format":
+                hint = did_you_mean(name, Format.__members__)
+                return fail("unknown-format", f'There is no format "{name}".', hint)
+            case "no engine":
+                hint = f"Call it with a colon: sim:{name}(…)."
+                return fail("bad-argument", f'"{name}" was called without an engine.', hint)
+        raise ValueError(f"no such call: {call} with {len(arguments)} arguments")
+
+    # ----- engines
+
+    def _frame(self) -> int:
+        return self._current.frame if self._current is not None else 0
+
+    def _engine(self, number: int) -> Engine:
+        engine = self._engines.get(number)
+        if engine is None:
+            raise fail("expired", "This engine is closed.", "Make a new one with FluidEngine.new.")
+        return engine
+
+    def _engine_call(self, number: int, method: str, payload: bytes) -> tuple[Scalar, ...]:
+        options = take_arguments(CALLS[method], decode(payload))
+        engine = self._current = self._engine(number)
+        try:
+            return _vector(self._act(engine, method, options))
+        finally:
+            self._limits.restart_clock()
+
+    def _act(self, engine: Engine, method: str, options: dict[str, Any]) -> Any:
+        match method:
+            case "add_field":
+                return engine.add_field(options["name"], options["format"], options.get("init", 0.0))
+            case "add_stencil":
+                code = options["code"].replace("\r\n", "\n").replace("\r", "\n")
+                origin = code_origin(code, self.place(), self._sources)
+                definition = {"inputs": (), **options, "code": code, "origin": origin}
+                return engine.add_stencil(StencilDefinition(**definition))
+            case "run_stencil":
+                return engine.run_stencil(options["name"], options.get("dt"))
+            case "enable":
+                return engine.set_enabled(options["name"], options.get("enabled", True))
+            case "export_vdb":
+                return engine.export_vdb(options["path"], options.get("fields"), options.get("half", False))
+            case "export_nvdb":
+                return engine.export_nvdb(options["path"], options.get("fields"))
+        return getattr(engine, method)(**options)  # step, run, reduce, read, fill: their options are their arguments
+
+    # ----- modules
+
+    def _rewritten(self, source: SourceText) -> bytes:
+        return rewrite_named_arguments(source).encode("utf-8", "surrogateescape")
+
+    def _require(self, name: str) -> tuple[Scalar, ...]:
+        source = self._modules.find(name)
+        self._sources.add(source)
+        kind = b"library" if source.library else b"script"
+        return self._rewritten(source), source.file.encode("utf-8", "surrogateescape"), kind
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _number(value: Any) -> bool | int | float:
+    """A number of Python or numpy as one that may cross the border."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, int) else float(value)
+
+
+def _vector(value: Any) -> tuple[Scalar, ...]:
+    """Nothing, a number, or the components of a vector after their count."""
+    if value is None:
+        return ()
+    if isinstance(value, (tuple, list)):
+        return (len(value), *(_number(part) for part in value))
+    return 0, _number(value)

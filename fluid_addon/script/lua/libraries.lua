@@ -1,0 +1,367 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- The standard libraries as a script sees them. What Lua's own functions lack is a limit on the work that they do in
+-- C, where the clock cannot interrupt them: here each is refused where it could run for long, and counted otherwise.
+
+local lua, border = ...
+local ask, where, settle, settled = border.ask, border.where, border.settle, border.settled
+local error, next, pcall, rawget, rawlen, select = lua.error, lua.next, lua.pcall, lua.rawget, lua.rawlen, lua.select
+local setmetatable, tonumber, tostring, type, xpcall =
+  lua.setmetatable, lua.tonumber, lua.tostring, lua.type, lua.xpcall
+local raw_getmetatable, load = lua.raw_getmetatable, lua.load
+local coroutine, math, string, table, utf8 = lua.coroutine, lua.math, lua.string, lua.table, lua.utf8
+local find, match, gmatch, gsub, rep, format = string.find, string.match, string.gmatch, string.gsub, string.rep, string.format
+local byte, lower, reverse, sub, upper = string.byte, string.lower, string.reverse, string.sub, string.upper
+local concat, insert, move, remove, sort, unpack = table.concat, table.insert, table.move, table.remove, table.sort, table.unpack
+local log = math.log
+local co_close, co_resume, co_running, co_status = coroutine.close, coroutine.resume, coroutine.running, coroutine.status
+
+local _ENV <const> = nil
+
+local MAX_STRING = 256 * 1024 * 1024 -- bytes of one string.rep
+local MAX_ELEMENTS = 1e7 -- of a table that one function walks in C
+local MAX_STEPS = log(1e9) -- of one pattern match, about a second or two
+local MAX_PRINTED = 4096 -- characters of one value
+
+-- Every million steps of work in C, look at the clock.
+local work = 0
+local function spend(steps)
+  work = work + steps
+  if work > 1e6 then
+    work = 0
+    border.check_limits()
+  end
+end
+
+-- A call through this is no tail call, so that Lua can name the function in "bad argument #1 to 'find'".
+local function pass(...) return ... end
+
+local function copy(library)
+  local t = {}
+  for name, value in next, library do t[name] = value end
+  return t
+end
+
+-- ===== string
+
+local strings = copy(string)
+strings.dump = nil
+
+function strings.rep(s, n, separator)
+  if (type(s) == "string" or type(s) == "number") and tonumber(n) then
+    local one = #tostring(s) + (separator and #tostring(separator) or 0)
+    if one == 0 then return "" end -- Lua 5.4 counts all the way to n even so
+    if one * tonumber(n) > MAX_STRING then error("resulting string too large", 2) end
+    spend(one * tonumber(n))
+  end
+  return (rep(s, n, separator))
+end
+
+-- How a pattern's work grows with the length n of its subject: n ^ exponent * 2 ^ optional at worst. What repeats at
+-- the very end never has to be tried again, and an anchored pattern starts only once.
+local function growth_of(pattern)
+  local exponent, optional, trailing = 0, 0, false
+  local at, last = 1, #pattern
+  local anchored = sub(pattern, 1, 1) == "^"
+  while at <= last do
+    local c = sub(pattern, at, at)
+    local single = true
+    if c == "%" then
+      local class = sub(pattern, at + 1, at + 1)
+      at = at + 2
+      if class == "b" then
+        at, exponent, single = at + 2, exponent + 1, false
+      end
+    elseif c == "[" then
+      at = sub(pattern, at + 1, at + 1) == "^" and at + 2 or at + 1
+      repeat -- the first character of a set may be a ]
+        at = at + (sub(pattern, at, at) == "%" and 2 or 1)
+      until at > last or sub(pattern, at, at) == "]"
+      at = at + 1
+    elseif c == "(" or c == ")" then
+      at, single = at + 1, false
+    else
+      at = at + 1
+    end
+    local suffix = single and sub(pattern, at, at) or ""
+    if suffix == "*" or suffix == "+" or suffix == "-" then
+      at, exponent, trailing = at + 1, exponent + 1, true
+    elseif suffix == "?" then
+      at, optional, trailing = at + 1, optional + 1, false
+    elseif c ~= ")" and c ~= "(" then
+      trailing = false
+    end
+  end
+  if trailing then exponent = exponent - 1 end
+  return exponent + (anchored and 0 or 1), optional
+end
+
+local growths, growths_known = {}, 0
+
+local function check_pattern(s, pattern)
+  if type(s) ~= "string" or type(pattern) ~= "string" then return end
+  local growth = growths[pattern]
+  if not growth then
+    if #pattern > 2000 then error("pattern too long", 3) end
+    if growths_known > 500 then growths, growths_known = {}, 0 end
+    local exponent, optional = growth_of(pattern)
+    growth = {exponent, optional * log(2)}
+    growths[pattern], growths_known = growth, growths_known + 1
+  end
+  if growth[1] * log(#s + 1) + growth[2] > MAX_STEPS then
+    error("pattern too expensive for a text of " .. #s .. " characters", 3)
+  end
+  spend(#s)
+end
+
+function strings.find(s, pattern, init, plain)
+  if plain then
+    if type(s) == "string" and type(pattern) == "string" then
+      if #s * #pattern > 1e10 then error("text too long for this search", 2) end
+      spend(#s)
+    end
+  else
+    check_pattern(s, pattern)
+  end
+  return pass(find(s, pattern, init, plain))
+end
+
+function strings.match(s, pattern, init)
+  check_pattern(s, pattern)
+  return pass(match(s, pattern, init))
+end
+
+function strings.gmatch(s, pattern, init)
+  check_pattern(s, pattern)
+  return pass(gmatch(s, pattern, init))
+end
+
+function strings.gsub(s, pattern, replacement, n)
+  check_pattern(s, pattern)
+  return pass(gsub(s, pattern, replacement, n))
+end
+
+-- These are linear, and only counted.
+local function counted(s)
+  if type(s) == "string" then spend(#s) end
+  return s
+end
+
+function strings.format(...) return counted(format(...)) end
+function strings.lower(s) return counted(lower(s)) end
+function strings.reverse(s) return counted(reverse(s)) end
+function strings.sub(s, i, j) return counted(sub(s, i, j)) end
+function strings.upper(s) return counted(upper(s)) end
+
+local of_strings = raw_getmetatable("")
+of_strings.__index = strings
+of_strings.__metatable = false
+
+-- ===== table
+
+local tables = copy(table)
+
+-- The number of elements that a function may walk.
+local function length_of(t)
+  if type(t) ~= "table" then return 0 end
+  local meta = raw_getmetatable(t)
+  if meta and rawget(meta, "__len") ~= nil then error('a table with "__len" cannot be changed or joined here', 3) end
+  local length = rawlen(t)
+  if length > MAX_ELEMENTS then error("table too large", 3) end
+  spend(length)
+  return length
+end
+
+function tables.concat(t, ...)
+  length_of(t)
+  return (concat(t, ...))
+end
+
+function tables.insert(t, ...)
+  if select("#", ...) > 1 then
+    length_of(t) -- the elements behind it move
+  elseif type(t) == "table" and raw_getmetatable(t) then
+    length_of(t)
+  end
+  return pass(insert(t, ...))
+end
+
+function tables.remove(t, ...)
+  if select("#", ...) > 0 or (type(t) == "table" and raw_getmetatable(t)) then length_of(t) end
+  return pass(remove(t, ...))
+end
+
+function tables.move(a, from, to, at, ...)
+  if tonumber(from) and tonumber(to) then
+    local count = tonumber(to) + 0.0 - tonumber(from) -- a float cannot wrap around
+    if count > MAX_ELEMENTS then error("too many elements to move", 2) end
+    if count > 0 then spend(count) end
+  end
+  return (move(a, from, to, at, ...))
+end
+
+local function ascending(a, b) return a < b end
+
+function tables.sort(t, before)
+  -- A comparison in Lua can be interrupted by the clock; that of C cannot.
+  if length_of(t) > 10000 and before == nil then before = ascending end
+  return pass(sort(t, before))
+end
+
+function tables.unpack(t, i, j)
+  length_of(t)
+  return pass(unpack(t, i, j))
+end
+
+-- ===== math
+
+local maths = copy(math)
+local SEED = 20240229 -- any number, so long as every run begins with the same
+
+function maths.randomseed(...)
+  if select("#", ...) == 0 then return math.randomseed(SEED) end
+  return math.randomseed(...)
+end
+
+math.randomseed(SEED)
+
+-- ===== coroutine
+
+local coroutines = copy(coroutine)
+
+function coroutines.create(body)
+  return border.hooked_coroutine(body)
+end
+
+function coroutines.resume(co, ...)
+  return settled(co_resume(co, ...))
+end
+
+function coroutines.close(co)
+  return settled(co_close(co))
+end
+
+local function continue(co, ok, ...)
+  if border.is_stopped() then border.raise_stop() end
+  if ok then return ... end
+  local message = settle((...))
+  if co_status(co) == "dead" then
+    local closed, other = settled(co_close(co))
+    if not closed then message = other end
+  end
+  error(message, 0)
+end
+
+function coroutines.wrap(body)
+  local co = border.hooked_coroutine(body)
+  return function(...) return continue(co, co_resume(co, ...)) end
+end
+
+-- To a script the coroutine that runs it is the main one.
+local main
+
+function coroutines.running()
+  local co = co_running()
+  return co, co == main
+end
+
+function coroutines.isyieldable(...)
+  if select("#", ...) > 0 then return coroutine.isyieldable(...) end
+  return co_running() ~= main
+end
+
+-- ===== base
+
+local base = {
+  assert = lua.assert, error = error, getmetatable = lua.getmetatable, ipairs = lua.ipairs, next = next,
+  pairs = lua.pairs, rawequal = lua.rawequal, rawget = rawget, rawlen = rawlen, rawset = lua.rawset, select = select,
+  tonumber = tonumber, tostring = tostring, type = type, _VERSION = lua.version,
+  coroutine = coroutines, math = maths, string = strings, table = tables, utf8 = copy(utf8),
+}
+base._G = base
+
+function base.pcall(...)
+  return settled(pcall(...))
+end
+
+function base.xpcall(body, handler, ...)
+  -- An error that the clock raised reaches handlers with the clock switched off: they must not run then.
+  local function guarded(message)
+    if border.is_stopped() then return message end
+    return handler(settle(message))
+  end
+  return settled(xpcall(body, guarded, ...))
+end
+
+function base.setmetatable(t, meta)
+  if type(meta) == "table" and rawget(meta, "__gc") ~= nil then
+    error('scripts have no "__gc"; use a <close> variable', 2)
+  end
+  return (setmetatable(t, meta))
+end
+
+local function read_pieces(reader)
+  local pieces, size = {}, 0
+  while true do
+    local piece = reader()
+    if piece == nil or piece == "" then return concat(pieces) end
+    if type(piece) ~= "string" then error("reader function must return a string", 0) end
+    size = size + #piece
+    if size > 4 * 1024 * 1024 then error("chunk too large", 0) end
+    pieces[#pieces + 1] = piece
+  end
+end
+
+function base.load(chunk, name, mode, ...)
+  if type(chunk) == "function" then
+    local ok, text = settled(pcall(read_pieces, chunk))
+    if not ok then return nil, text end
+    chunk, name = text, name or "=(load)"
+  end
+  if type(chunk) ~= "string" then error("bad argument #1 to 'load' (string or function expected)", 2) end
+  if byte(chunk, 1) == 27 then return nil, "attempt to load a binary chunk, which scripts cannot" end
+  if type(mode) == "string" and not find(mode, "t", 1, true) then
+    return nil, "attempt to load a text chunk (mode is '" .. sub(mode, 1, 10) .. "')"
+  end
+  spend(5e4 + #chunk) -- the host reads it too
+  local ok, text = settled(pcall(ask, "rewrite", chunk))
+  if not ok then return nil, text end
+  -- A name that begins with @ would pass for a file.
+  name = type(name) == "string" and "=" .. gsub(sub(name, 1, 200), "^[@=]", "") or chunk
+  if select("#", ...) > 0 then return load(text, name, "t", (...)) end
+  return load(text, name, "t", base)
+end
+
+function base.print(...)
+  local parts = {}
+  for i = 1, select("#", ...) do
+    if i > 200 then break end
+    local text = tostring((select(i, ...)))
+    local cut = #text - MAX_PRINTED
+    parts[i] = cut <= 0 and text or sub(text, 1, MAX_PRINTED) .. format("… (%d more)", cut)
+  end
+  ask("print", concat(parts, "\t"))
+end
+
+local modules, loading = {}, {}
+
+function base.require(name)
+  if type(name) ~= "string" then error("bad argument #1 to 'require' (string expected, got " .. type(name) .. ")", 2) end
+  if modules[name] ~= nil then return modules[name] end
+  if loading[name] then
+    ask("refuse", "module-missing", 'The module "' .. name .. '" requires itself, so it is never complete.', where())
+  end
+  local source, chunk, kind = ask("require", name, where())
+  local body, message = border.compile(source, chunk, kind)
+  if not body then ask("syntax", message) end
+  loading[name] = true
+  local done <close> = setmetatable({}, {__close = function() loading[name] = nil end})
+  local value = body(name, chunk)
+  modules[name] = value == nil and true or value
+  return modules[name], chunk
+end
+
+function border.set_main(co)
+  main = co
+end
+
+return base

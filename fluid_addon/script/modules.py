@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where `require` finds modules: the library of the add-on, the texts of a Blender file, files beside the script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..diagnostics import did_you_mean, fail
+from .sources import SourceText, printable, read_source, source_from_text
+
+__all__ = ["LIBRARY", "Modules"]
+
+#: The modules that scripts require as `fluid.*`.
+LIBRARY = Path(__file__).resolve().parent / "lua" / "library"
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+_LIBRARY_PREFIX = "fluid."
+
+
+class Modules:
+    """Finds the text of a module by its dotted name.
+
+    Args:
+        root: the script's folder, or None for a script that is no file.
+        texts: further modules by name, such as "helpers.lua" or "helpers"; they go before files.
+        library: the folder behind `fluid.*`.
+    """
+
+    def __init__(
+        self, root: Path | None = None, texts: Mapping[str, str] | None = None, library: Path = LIBRARY
+    ) -> None:
+        self._root = root
+        self._texts = dict(texts or {})
+        self._library = library
+
+    def find(self, name: str) -> SourceText:
+        """The text of a module.
+
+        Raises:
+            FluidError: `bad-name`, `module-missing`, and those of `read_source`.
+        """
+        if len(name) > 200 or not _NAME.fullmatch(name):
+            hint = 'A module is named by words with dots between them: require("my.module").'
+            raise fail("bad-name", f'"{printable(name[:200])}" is no name of a module.', hint)
+        if name.startswith(_LIBRARY_PREFIX):
+            return self._in_library(name)
+        relative = name.replace(".", "/") + ".lua"
+        for text_name in (relative, f"{name}.lua", name):
+            if text_name in self._texts:
+                return source_from_text(text_name, self._texts[text_name])
+        if self._root is not None and _is_inside(self._root, self._root / relative):
+            return read_source(self._root / relative)
+        looked = [f'a text "{name}.lua"'] if self._texts else []
+        looked += [f'the file "{self._root / relative}"'] if self._root is not None else []
+        where = " and ".join(looked) or "nothing: this script lies in no folder, and there are no other texts"
+        hint = did_you_mean(name, self._known())
+        raise fail("module-missing", f'There is no module "{name}"; looked for {where}.', hint)
+
+    def _in_library(self, name: str) -> SourceText:
+        relative = name.removeprefix(_LIBRARY_PREFIX).replace(".", "/") + ".lua"
+        path = self._library / relative
+        if not _is_inside(self._library, path):
+            hint = did_you_mean(name, self.library_names()) or 'Names that begin with "fluid." belong to the add-on.'
+            raise fail("module-missing", f'There is no module "{name}" in the add-on\'s library.', hint)
+        return read_source(path, f"fluid/{relative}", library=True)
+
+    def library_names(self) -> list[str]:
+        """Every `fluid.*` module, sorted."""
+        found = (path.relative_to(self._library).with_suffix("") for path in self._library.rglob("*.lua"))
+        return sorted(_LIBRARY_PREFIX + ".".join(path.parts) for path in found)
+
+    def _known(self) -> list[str]:
+        beside = sorted(self._root.glob("*.lua"))[:200] if self._root is not None else []
+        texts = (text.removesuffix(".lua").replace("/", ".") for text in self._texts)
+        return sorted({*texts, *(path.stem for path in beside), *self.library_names()})
+
+
+def _is_inside(folder: Path, path: Path) -> bool:
+    """Whether there is such a file, and it lies in the folder once links are followed."""
+    try:
+        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):
+        return False

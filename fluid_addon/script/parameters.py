@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parameters of a run: declared by the script, shown as sliders, overridden from outside, keyed over frames."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..diagnostics import did_you_mean, fail
+from .sources import printable
+
+__all__ = ["Override", "ParameterDeclaration", "Parameters"]
+
+#: A value for the whole run, or samples by frame.
+Override = float | bool | Mapping[int, float]
+
+# The name becomes a member of a GLSL struct, where two underscores in a row and "gl_" are reserved (GLSL 4.60 §3.7).
+_NAME = re.compile(r"(?!gl_)(?!.*__)[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class ParameterDeclaration:
+    """What `param("name", {…})` said. `minimum` and `maximum` are None where there is no limit, and for booleans."""
+
+    name: str
+    default: float | bool
+    minimum: float | None = None
+    maximum: float | None = None
+    help: str = ""
+
+    @property
+    def is_bool(self) -> bool:
+        return isinstance(self.default, bool)
+
+
+class Parameters:
+    """Every parameter of a run, in order of declaration.
+
+    Args:
+        overrides: values by name: a number or boolean, or samples `{frame: number}` between which values are blended
+            linearly; before the first and after the last sample the nearest counts. A boolean holds its last sample.
+    """
+
+    def __init__(self, overrides: Mapping[str, Override] | None = None) -> None:
+        self._overrides = dict(overrides or {})
+        self._declared: dict[str, ParameterDeclaration] = {}
+        self._samples: dict[str, tuple[list[int], list[float | bool]]] = {}
+
+    @property
+    def declared(self) -> list[ParameterDeclaration]:
+        return list(self._declared.values())
+
+    def names(self) -> list[tuple[str, bool]]:
+        """(name, is a boolean) in order of declaration; it only ever grows at its end."""
+        return [(p.name, p.is_bool) for p in self._declared.values()]
+
+    def declare(
+        self,
+        name: str,
+        default: float | bool,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        help: str = "",  # noqa: A002 - the artist's own word
+        frame: int = 0,
+    ) -> float | bool:
+        """Declare a parameter and return its value at `frame`. Declaring it again in the same way does nothing.
+
+        Raises:
+            FluidError: `bad-name`, `bad-argument`, `not-finite`, `duplicate-name`.
+        """
+        if not _NAME.fullmatch(name):
+            hint = "Use letters, digits and single underscores, at most 63, and begin with a letter."
+            raise fail("bad-name", f'"{printable(name[:80])}" is no name for a parameter.', hint)
+        declaration = ParameterDeclaration(name, default, minimum, maximum, help)
+        known = self._declared.get(name)
+        if known is None:
+            _check_declaration(declaration)
+            if name in self._overrides:
+                self._samples[name] = _check_override(declaration, self._overrides[name])
+            self._declared[name] = declaration
+        elif known != declaration or known.is_bool != declaration.is_bool:
+            hint = "Declare a parameter once, or with the very same options."
+            raise fail("duplicate-name", f'There is a parameter "{name}" already, with other options.', hint)
+        return self.value_at(name, frame)
+
+    def value_at(self, name: str, frame: int) -> float | bool:
+        """The value at a frame.
+
+        Raises:
+            FluidError: `unknown-parameter`.
+        """
+        declaration = self._declared.get(name)
+        if declaration is None:
+            hint = did_you_mean(name, self._declared) or f'Declare it first: param("{name}", {{default = 1}}).'
+            raise fail("unknown-parameter", f'There is no parameter "{printable(name[:80])}".', hint)
+        if name not in self._samples:
+            return declaration.default
+        frames, values = self._samples[name]
+        after = bisect_right(frames, frame)
+        if after == 0:
+            return values[0]
+        if after == len(frames) or declaration.is_bool:
+            return values[after - 1]
+        part = (frame - frames[after - 1]) / (frames[after] - frames[after - 1])
+        return values[after - 1] * (1 - part) + values[after] * part
+
+    def unused_overrides(self) -> list[str]:
+        """Names that were set from outside and that the script never declared, sorted."""
+        return sorted(set(self._overrides) - set(self._declared))
+
+
+def _check_declaration(p: ParameterDeclaration) -> None:
+    if p.is_bool:
+        if p.minimum is not None or p.maximum is not None:
+            given = '"min"' if p.minimum is not None else '"max"'
+            raise fail("bad-argument", f'The parameter "{p.name}" is true or false and takes no {given}.')
+        return
+    for word, value in (("default", p.default), ("min", p.minimum), ("max", p.maximum)):
+        if value is not None and not math.isfinite(value):
+            raise fail("not-finite", f'"{word}" of the parameter "{p.name}" is {value:g}.')
+    if p.minimum is not None and p.maximum is not None and p.minimum > p.maximum:
+        message = f'"min" of the parameter "{p.name}" is {p.minimum:g}, above its "max", {p.maximum:g}.'
+        raise fail("bad-argument", message)
+    _check_range(p, p.default, "default")
+
+
+def _check_range(p: ParameterDeclaration, value: float, what: str) -> None:
+    if (p.minimum is not None and value < p.minimum) or (p.maximum is not None and value > p.maximum):
+        low = f"{p.minimum:g}" if p.minimum is not None else "…"
+        high = f"{p.maximum:g}" if p.maximum is not None else "…"
+        message = f'The {what} of the parameter "{p.name}" is {value:g}, outside its range {low} to {high}.'
+        raise fail("bad-argument", message)
+
+
+def _check_override(p: ParameterDeclaration, override: Override) -> tuple[list[int], list[float | bool]]:
+    samples = dict(override) if isinstance(override, Mapping) else {0: override}
+    if not samples:
+        raise fail("bad-argument", f'The parameter "{p.name}" was given no samples.')
+    for value in samples.values():
+        if p.is_bool:
+            if not isinstance(value, bool) and value not in (0, 1):
+                raise fail("bad-argument", f'The parameter "{p.name}" is true or false, and was set to {value!r}.')
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise fail("bad-argument", f'The parameter "{p.name}" is a number, and was set to {value!r}.')
+        if not math.isfinite(value):
+            raise fail("not-finite", f'The parameter "{p.name}" was set to {value!r}.')
+        _check_range(p, value, "given value")
+    frames = sorted(int(frame) for frame in samples)
+    convert = bool if p.is_bool else (lambda value: value)
+    return frames, [convert(samples[frame]) for frame in frames]

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Engines for tests: real Vulkan, closed when the test ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fluid_addon.engine import FluidEngine, StencilDefinition
+
+
+@pytest.fixture
+def make_engine() -> Iterator[Callable[..., FluidEngine]]:
+    """Makes engines; `make_engine((nx, ny, nz), boundary="clamp")`."""
+    made: list[FluidEngine] = []
+
+    def make(size: tuple[int, int, int] = (8, 8, 8), **options: Any) -> FluidEngine:
+        engine = FluidEngine(domain_size=size, **options)
+        made.append(engine)
+        return engine
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
+@pytest.fixture
+def define() -> Callable[..., StencilDefinition]:
+    """`define("name", code, "a b", "a_new")` with inputs and outputs as words."""
+
+    def make(name: str, code: str, inputs: str = "", outputs: str = "", **more: Any) -> StencilDefinition:
+        return StencilDefinition(name, code, tuple(inputs.split()), tuple(outputs.split()), **more)
+
+    return make
+
+
+def set_field(engine: FluidEngine, name: str, values: npt.NDArray[Any]) -> None:
+    """Put an array into a field that was just declared."""
+    assert engine._simulation is not None
+    field = engine.fields[name]
+    assert not field.buffers, "only before the first step"
+    with np.errstate(under="ignore"):
+        engine._simulation.start_from(field, np.asarray(values, field.format.dtype))
+
+
+@pytest.fixture(name="set_field")
+def set_field_fixture() -> Callable[[FluidEngine, str, npt.NDArray[Any]], None]:
+    return set_field
