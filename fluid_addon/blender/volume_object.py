@@ -7,17 +7,6 @@ running bake, or a later one, find them again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
-import bpy
-
-from ..diagnostics import fail
-from ..volumes.bake import Bake, Sequence
-from .material import smoke_material
-from .sequence import play_frames
-from .survey import Survey
-
 __all__ = ["BAKE_TOKEN", "SEQUENCE", "import_bake", "set_frame_range", "update_bake"]
 
 #: Custom property of the object: the token of the bake that it shows.

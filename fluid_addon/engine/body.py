@@ -15,13 +15,13 @@ __all__ = ["Body", "place_in_code", "rewrite_body"]
 ACCESSES = ("ReadField", "SampleField", "WriteField")
 OWN_VOXEL = ("idx", "coord")
 PREFIX = "fs_"  # every generated name begins with it
-_REFUSED = {
-    name: "The engine owns storage and layout; declare fields with add_field."
-    for name in ("layout", "buffer", "uniform", "shared", "subroutine", "in", "out", "inout")
-} | {
-    name: "Barriers are derived from inputs and outputs."
-    for name in ("barrier", "memoryBarrier", "memoryBarrierBuffer", "memoryBarrierShared", "groupMemoryBarrier")
-}
+_REFUSED = dict.fromkeys(
+    ("layout", "buffer", "uniform", "shared", "subroutine", "in", "out", "inout"),
+    "The engine owns storage and layout; declare fields with add_field.",
+) | dict.fromkeys(
+    ("barrier", "memoryBarrier", "memoryBarrierBuffer", "memoryBarrierShared", "groupMemoryBarrier"),
+    "Barriers are derived from inputs and outputs.",
+)
 
 
 @dataclass
@@ -182,9 +182,7 @@ def rewrite_body(definition: StencilDefinition, whole_numbers: Collection[str] =
     return body
 
 
-def _allowed(
-    checker: _Checker, call: Token, token: Token, name: str, own: bool, location: list[Token]
-) -> bool:
+def _allowed(checker: _Checker, call: Token, token: Token, name: str, own: bool, location: list[Token]) -> bool:
     definition = checker.definition
     if call.text == "WriteField":
         if name not in definition.outputs:

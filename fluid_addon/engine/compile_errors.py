@@ -7,7 +7,7 @@ import re
 
 from ..diagnostics import Diagnostic, FluidError, did_you_mean
 from ..gpu.compiler import CompileError, ShaderMessage
-from .body import ACCESSES, place_in_code
+from .body import place_in_code
 from .field import Field
 from .kernel_source import CODE_FILE, Constants
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
@@ -18,13 +18,13 @@ _GENERATED = re.compile(r"fs_(own|read|sample|write)_(\w+)")
 _VECTOR = re.compile(r"(\d)-component vector of (bool|int|uint|float)")
 _LETTERS = {"bool": "b", "int": "i", "uint": "u", "float": ""}
 _QUALIFIERS = re.compile(r"\b(global|temp|const|in|highp|layout\([^)]*\)) ")
-_BUILT_IN = "abs acos asin atan ceil clamp cos cross distance dot exp floor fract length log max min mix mod normalize"
-_KNOWN = (
-    *_BUILT_IN.split(),
-    *"pow reflect sign sin smoothstep sqrt step tan vec2 vec3 vec4 ivec3 int float bool".split(),
-    *"dt time frame voxel_size domain_size params idx coord InDomain Random Random3 Noise CurlNoise".split(),
-    *ACCESSES,
-)
+#: The names that a stencil may use besides its own, for "did you mean".
+_VOCABULARY = """
+float abs acos asin atan ceil clamp cos cross distance dot exp floor fract length log max min mix mod normalize pow
+reflect sign sin smoothstep sqrt step tan vec2 vec3 vec4 ivec3 int bool dt time frame voxel_size domain_size params
+idx coord InDomain Random Random3 Noise CurlNoise ReadField SampleField WriteField
+"""
+_KNOWN = frozenset(re.findall(r"\w+", _VOCABULARY))
 
 
 def explain(
@@ -73,7 +73,7 @@ def _explain_one(
         hint = hint if hint and hint.startswith("Did") else None
     elif "syntax error" in rest:
         token = rest.partition("unexpected ")[2].split(",")[0]
-        sentence = f'The code is not GLSL here{_near(word, token)}.'
+        sentence = f"The code is not GLSL here{_near(word, token)}."
         hint = 'Look for a missing ";" or operator here or at the end of the line before.'
     elif "cannot convert from" in rest:
         kinds = [_kind(k) for k in re.findall(r"' ?([^']*)'", rest)]
@@ -96,7 +96,9 @@ def _wrong_access(
     place = place_in_code(definition, line, at.start() + 1 if at else None, len(call))
     field = fields[name.removesuffix(BACK_BUFFER_SUFFIX) if name not in fields else name]
     if verb == "write":
-        sentence = f'WriteField("{name}", …) needs a {field.format.glsl}, because "{field.name}" is {field.format.name}.'
+        sentence = (
+            f'WriteField("{name}", …) needs a {field.format.glsl}, because "{field.name}" is {field.format.name}.'
+        )
         hint = f"Write {field.format.glsl}(…) around the value, or take one component of it."
     elif verb == "sample":
         sentence, hint = f'SampleField("{name}", …) takes a vec3 in voxels.', "Write vec3(coord) + offset."

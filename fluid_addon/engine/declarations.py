@@ -112,9 +112,7 @@ class Declarations:
         body = rewrite_body(definition, [f.name for f in self.fields.values() if not f.format.is_float])
         source = generate(definition, body, self.fields, constants)
         try:
-            spirv = self._compiler.compile(
-                shader_text("stencil.comp"), {"fields": source.fields, "body": source.body}
-            )
+            spirv = self._compiler.compile(shader_text("stencil.comp"), {"fields": source.fields, "body": source.body})
         except CompileError as error:
             raise explain(error, definition, self.fields, constants) from error
         stencil = Stencil(definition, definition.enabled, source.slots, spirv)

@@ -151,7 +151,9 @@ class Exporter:
                 if error.code != "cancelled":
                     self._error = error.at(request.place)
             except Exception as error:  # a fault of ours must reach the artist, not end a thread in silence
-                self._error = fail("disk-error", f'"{request.path}" could not be written: {error}.', place=request.place)
+                self._error = fail(
+                    "disk-error", f'"{request.path}" could not be written: {error}.', place=request.place
+                )
                 self._error.__cause__ = error
             finally:
                 self._free.put(slot)
@@ -198,9 +200,7 @@ def write_frame(bake: Bake, domain: Domain, request: ExportRequest, arrays: Sequ
         write_nvdb(path, made)
     else:
         half = request.half
-        vdb = [
-            VdbGrid(f.name, a, domain.low, domain.transform, _background(f), _grid_class(f), half) for f, a in grids
-        ]
+        vdb = [VdbGrid(f.name, a, domain.low, domain.transform, _background(f), _grid_class(f), half) for f, a in grids]
         write_vdb(path, VdbFrame(vdb, request.frame, request.time))
     return bake.add_frame(request.path, frame=request.frame, time=request.time)
 

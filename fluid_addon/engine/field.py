@@ -20,7 +20,7 @@ __all__ = ["Field", "Value", "check_name", "check_value", "parse_format"]
 Value = float | int | tuple[float, ...]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}\Z")
-_GLSL_WORDS = frozenset("dt time frame voxel_size domain_size params idx coord".split())
+_GLSL_WORDS = frozenset(["dt", "time", "frame", "voxel_size", "domain_size", "params", "idx", "coord"])
 
 
 @dataclass
@@ -109,12 +109,12 @@ def check_value(name: str, format_: Format, value: Value | Sequence[float]) -> t
     if not all(np.isfinite(p) for p in parts):
         raise fail("not-finite", f'The value of "{name}" is not a finite number.')
     if not format_.is_float:
-        limits = np.iinfo(format_.dtype)  # type: ignore[type-var]
+        limits = np.iinfo(format_.dtype.name)
         for part in parts:
             if int(part) != part or not limits.min <= part <= limits.max:
                 raise fail("bad-argument", f'"{name}" is {format_.name} and cannot hold {part:g}.')
         return tuple(int(p) for p in parts)
-    largest = float(np.finfo(format_.dtype).max)  # type: ignore[type-var]
+    largest = float(np.finfo(format_.dtype.name).max)
     for part in parts:
         if abs(part) > largest:
             raise fail("bad-argument", f'"{name}" is {format_.name} and cannot hold {part:g}.')

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,21 +14,22 @@ import numpy.typing as npt
 
 from ..diagnostics import FluidError, fail
 from ..gpu.compiler import Compiler
+from ..volumes.bake import Bake, check_export_path
 from .declarations import Declarations, shader_includes
 from .domain import Domain, parse_boundary
-from ..volumes.bake import Bake, check_export_path
 from .environment import EngineEnvironment
 from .export import Exporter, ExportRequest
+from .export_choice import exportable, numbered
 from .field import Field, Value, check_value, find_field
 from .grid_source import GridSource
 from .kernel_source import Constants
+from .pace import MAX_SUBSTEPS, Pace, check_run
 from .reduction import OPERATIONS, check_operation
 from .simulation import CONSTANTS_BYTES, Simulation
 from .stencil import StencilDefinition
 
 __all__ = ["FluidEngine"]
 
-MAX_SUBSTEPS = 256
 _FIXED = struct.Struct("<ffif")
 
 
@@ -75,7 +76,9 @@ class FluidEngine:
             self._source = GridSource(self._environment.folder / Path(grid_file))
             self.domain = self._source.domain(domain_size, rules)
             if voxel_size is not None or origin is not None:
-                self._environment.note(f'voxel_size and origin come from "{grid_file}"; the script\'s own are not used.')
+                self._environment.note(
+                    f'voxel_size and origin come from "{grid_file}"; the script\'s own are not used.'
+                )
         elif domain_size is None:
             raise fail("missing-option", "FluidEngine.new needs domain_size.", "Write domain_size = {64, 64, 64}.")
         else:
@@ -198,7 +201,7 @@ class FluidEngine:
         Raises:
             FluidError: `bad-argument`, `unknown-field` ("auto" without a velocity), `export-path`, and those of `step`.
         """
-        self._check_run(frames, fps, substeps, cfl, export)
+        check_run(self.fields, frames, fps, substeps, cfl, export)
         self._environment.observe("plan", {"frames": frames})
         for _ in range(frames):
             number, end = self._frame + 1, self._time + 1.0 / fps
@@ -213,43 +216,19 @@ class FluidEngine:
             for _ in range(substeps):
                 self._advance(seconds / substeps, number)
             return
-        left = seconds
-        for done in range(MAX_SUBSTEPS):
-            count = self._substeps(left, cfl, number)
-            if done + count > MAX_SUBSTEPS:
-                count = MAX_SUBSTEPS - done
-                if count == 1:
-                    self._environment.note(f"Frame {number} would need over {MAX_SUBSTEPS} substeps; the last is long.")
-            self._advance(left / count, number)
-            if count == 1:
-                return
-            left -= left / count
+        for dt in self._adaptive(seconds, cfl, number):
+            self._advance(dt, number)
 
-    def _check_run(self, frames: int, fps: float, substeps: int | str, cfl: float, export: str | None) -> None:
-        if frames < 1:
-            raise fail("bad-argument", f'"frames" is {frames}; it is at least 1.')
-        if not fps > 0:
-            raise fail("bad-argument", f'"fps" is {fps:g}; it is above 0.')
-        if not cfl > 0:
-            raise fail("bad-argument", f'"cfl" is {cfl:g}; it is above 0.')
-        if substeps == "auto":
-            field = find_field(self.fields, "velocity")
-            if not field.format.is_float:
-                raise fail("bad-argument", 'substeps = "auto" needs a "velocity" of floats.')
-        elif not isinstance(substeps, int) or not 1 <= substeps <= MAX_SUBSTEPS:
-            raise fail("bad-argument", f'"substeps" is {substeps}; it is "auto" or 1 to {MAX_SUBSTEPS}.')
-        if export is not None and "#" not in export:
-            raise fail("export-path", f'"{export}" has no place for the frame\'s number.', 'Write "smoke_####.vdb".')
-
-    def _substeps(self, seconds: float, cfl: float, frame: int) -> int:
-        if self._simulation is None or self._after_last(frame):
-            return 1
-        (speed,) = self._simulation.reduce(self.fields["velocity"], "length")
-        if not math.isfinite(speed):
-            hint = "The simulation is unstable: use a smaller cfl or more pressure iterations."
-            raise fail("not-finite", f'"velocity" is not finite any more in frame {frame}.', hint)
-        travel = speed * seconds / self.domain.voxel_size
-        return max(1, math.ceil(min(travel / cfl - 1e-6, 1e9)))
+    def _adaptive(self, seconds: float, cfl: float, frame: int) -> Iterator[float]:
+        """Step lengths that land on the frame, each chosen when the ones before it are computed."""
+        pace = Pace(seconds, cfl, self.domain.voxel_size)
+        while pace.left > 0:
+            speed = 0.0
+            if self._simulation is not None and not self._after_last(frame):
+                (speed,) = self._simulation.reduce(self.fields["velocity"], "length")
+            yield pace.next_step(speed, frame)
+        if pace.exceeded:
+            self._environment.note(f"Frame {frame} would need over {MAX_SUBSTEPS} substeps; its last step is longer.")
 
     def _check_dt(self, dt: float) -> None:
         if not (dt > 0 and math.isfinite(dt)):
@@ -318,7 +297,9 @@ class FluidEngine:
         if len(coord) != 3 or any(int(c) != c or not 0 <= c < n for c, n in zip(coord, self.domain.size, strict=True)):
             given = ", ".join(f"{c:g}" for c in coord)
             size = ", ".join(str(n) for n in self.domain.size)
-            raise fail("bad-argument", f"There is no voxel {{{given}}} in a domain of {{{size}}}.", "Voxels count from 0.")
+            raise fail(
+                "bad-argument", f"There is no voxel {{{given}}} in a domain of {{{size}}}.", "Voxels count from 0."
+            )
         x, y, z = (int(c) for c in coord)
         values = self._simulation.read(found, (x, y, z)) if self._simulation else found.background
         return values[0] if len(values) == 1 else values
@@ -361,7 +342,7 @@ class FluidEngine:
     def _export(self, path: str, suffix: str, fields: Sequence[str] | None, half: bool) -> None:
         if not path.lower().endswith(suffix):
             raise fail("export-path", f'"{path}" does not end in "{suffix}".', f'Write "{path}{suffix}".')
-        chosen = self._exported(fields)
+        chosen = exportable(self.fields, fields)
         check_export_path(path)
         frame = Bake.timeline_frame(path)
         frame = self._frame if frame is None else frame
@@ -379,19 +360,6 @@ class FluidEngine:
             self._exporter = Exporter(self._simulation, bake, self._written, environment.cancelled)
         request = ExportRequest(path, tuple(chosen), half, frame, self._time, environment.place())
         self._exporter.export(request)
-
-    def _exported(self, names: Sequence[str] | None) -> list[Field]:
-        if names is not None and not names:
-            raise fail("export-field", "An export without fields would be empty.")
-        chosen = [find_field(self.fields, n) for n in names] if names else list(self.fields.values())
-        refused = [f for f in chosen if f.format.components in (2, 4)]
-        if names and refused:
-            message = f'"{refused[0].name}" is {refused[0].format.name}; VDB holds numbers and three-vectors.'
-            raise fail("export-field", message, "Copy its components into such fields with a stencil.")
-        kept = [f for f in chosen if f not in refused]
-        if not kept:
-            raise fail("export-field", "There is no field that VDB can hold.", "Declare fields with add_field first.")
-        return kept
 
     def _written(self, request: ExportRequest, size: int) -> None:
         self._environment.observe("export", {"path": request.path, "frame": request.frame, "bytes": size})
@@ -421,10 +389,3 @@ class FluidEngine:
         if self._simulation is not None:
             self._simulation.close()
             self._simulation = None
-
-
-def numbered(pattern: str, frame: int) -> str:
-    """`smoke_####.vdb` and 7 as `smoke_0007.vdb`: the last run of # becomes the frame's number."""
-    end = pattern.rindex("#") + 1
-    start = end - (len(pattern[:end]) - len(pattern[:end].rstrip("#")))
-    return f"{pattern[:start]}{frame:0{end - start}d}{pattern[end:]}"

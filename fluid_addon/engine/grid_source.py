@@ -85,7 +85,9 @@ class GridSource:
             return None
         if field.format not in _FITS[grid.kind]:
             fitting = " or ".join(f"Format.{f.name}" for f in _FITS[grid.kind])
-            message = f'The grid "{field.name}" of "{self.path.name}" is {grid.kind} and does not fit {field.format.name}.'
+            message = (
+                f'The grid "{field.name}" of "{self.path.name}" is {grid.kind} and does not fit {field.format.name}.'
+            )
             raise fail("grid-mismatch", message, f"Use {fitting}.")
         if not np.allclose(grid.transform, domain.transform, rtol=1e-6, atol=1e-9):
             message = f'The grid "{field.name}" of "{self.path.name}" lies on another lattice than the domain.'

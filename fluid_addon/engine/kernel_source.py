@@ -101,9 +101,7 @@ def _store(name: str, field: Field) -> str:
     return f"    fs_at_{name}.v[fs_index] = fs_wrote_{name} ? {stored}(fs_out_{name}) : {old};"
 
 
-def generate(
-    definition: StencilDefinition, body: Body, fields: dict[str, Field], constants: Constants
-) -> KernelSource:
+def generate(definition: StencilDefinition, body: Body, fields: dict[str, Field], constants: Constants) -> KernelSource:
     """The generated parts of a stencil's kernel.
 
     Args:

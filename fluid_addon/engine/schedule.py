@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From stencils to a recording: their order, the sides of their buffers, and the barriers that their reads and writes ask for."""
+"""From stencils to a recording: order, the sides of buffers, and the barriers that reads and writes ask for."""
 
 from __future__ import annotations
 

@@ -14,7 +14,13 @@ from .lifetime import Lifetime
 __all__ = ["Device", "DeviceInfo", "choose", "list_devices"]
 
 #: What a kernel needs; everything else is optional and asked for before it is used.
-REQUIRED_FEATURES = ("timelineSemaphore", "bufferDeviceAddress", "scalarBlockLayout", "synchronization2", "maintenance4")
+REQUIRED_FEATURES = (
+    "timelineSemaphore",
+    "bufferDeviceAddress",
+    "scalarBlockLayout",
+    "synchronization2",
+    "maintenance4",
+)
 KINDS = {1: "integrated", 2: "discrete", 3: "virtual", 4: "software"}
 PREFERENCE = ("discrete", "integrated", "virtual", "software", "other")
 BUDGET = "VK_EXT_memory_budget"
@@ -130,7 +136,7 @@ def list_devices() -> list[DeviceInfo]:
 
 
 def choose(devices: list[DeviceInfo], wanted: int | str | None) -> DeviceInfo:
-    """The device that a run takes: `wanted` by index or part of its name, else discrete before integrated before software.
+    """The device that a run takes: `wanted` by index or part of its name, else discrete, integrated, software.
 
     Raises:
         FluidError: `no-device` when none fits or the wanted one cannot run kernels.
@@ -194,9 +200,7 @@ class Device:
         features11 = vk.VkPhysicalDeviceVulkan11Features(
             pNext=features12, storageBuffer16BitAccess=int(self.info.half_storage)
         )
-        info = vk.VkDeviceCreateInfo(
-            pNext=features11, pQueueCreateInfos=[queue], ppEnabledExtensionNames=extensions
-        )
+        info = vk.VkDeviceCreateInfo(pNext=features11, pQueueCreateInfos=[queue], ppEnabledExtensionNames=extensions)
         handle = vk.vkCreateDevice(self.physical, info, None)
         self.handle = self.lifetime.own("device", handle, lambda h: vk.vkDestroyDevice(h, None))
         self.queue = vk.vkGetDeviceQueue(handle, self.queue_family, 0)
@@ -220,7 +224,9 @@ class Device:
         if self.instance.validation:
             setter = vk.vkGetInstanceProcAddr(self.instance.handle, "vkSetDebugUtilsObjectNameEXT")
             number = int(ffi.cast("uint64_t", handle))
-            setter(self.handle, vk.VkDebugUtilsObjectNameInfoEXT(objectType=kind, objectHandle=number, pObjectName=name))
+            setter(
+                self.handle, vk.VkDebugUtilsObjectNameInfoEXT(objectType=kind, objectHandle=number, pObjectName=name)
+            )
 
     def close(self) -> None:
         """Release the device and its instance. Everything made from it must be closed before."""

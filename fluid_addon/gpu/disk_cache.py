@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that only save time: compiled shaders and pipeline caches. Each carries its checksum; a damaged one is made anew."""
+"""Files that only save time: compiled shaders and pipelines. Each carries its checksum; a damaged one is made anew."""
 
 from __future__ import annotations
 

@@ -333,9 +333,7 @@ class Execution:
 def _barrier(commands: Any, to_host: bool = False) -> None:
     stages = vk.VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | vk.VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT
     writes = vk.VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | vk.VK_ACCESS_2_TRANSFER_WRITE_BIT
-    reads = (
-        vk.VK_ACCESS_2_SHADER_STORAGE_READ_BIT | vk.VK_ACCESS_2_UNIFORM_READ_BIT | vk.VK_ACCESS_2_TRANSFER_READ_BIT
-    )
+    reads = vk.VK_ACCESS_2_SHADER_STORAGE_READ_BIT | vk.VK_ACCESS_2_UNIFORM_READ_BIT | vk.VK_ACCESS_2_TRANSFER_READ_BIT
     barrier = vk.VkMemoryBarrier2(
         srcStageMask=stages,
         srcAccessMask=writes,

@@ -33,7 +33,7 @@ def clear_validation_messages() -> None:
     _messages.clear()
 
 
-def _collect(severity: int, kind: int, data: Any, _user: Any) -> int:
+def _collect(_severity: int, kind: int, data: Any, _user: Any) -> int:
     # The loader itself reports broken drivers of other vendors; only what validation says about us counts.
     if kind & (vk.VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | vk.VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT):
         message = ffi.string(data.pMessage).decode("utf-8", "replace")
@@ -87,9 +87,7 @@ class Instance:
             self._listen()
 
     def _listen(self) -> None:
-        severity = (
-            vk.VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT | vk.VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT
-        )
+        severity = vk.VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT | vk.VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT
         kinds = vk.VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | vk.VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT
         info = vk.VkDebugUtilsMessengerCreateInfoEXT(
             messageSeverity=severity, messageType=kinds, pfnUserCallback=_collect

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..diagnostics import fail
-from .binding import ffi, vk
+from .binding import ffi, lib, vk
 from .device import Device, DeviceInfo
 from .disk_cache import read_cached, write_cached
 from .lifetime import Lifetime
@@ -94,7 +94,7 @@ class KernelLibrary:
             constants: further 32-bit specialisation constants by id.
 
         Raises:
-            FluidError: `device-feature` when the workgroup exceeds the device's limits or the driver refuses the kernel.
+            FluidError: `device-feature` when the workgroup is too large for the device or the driver refuses.
         """
         info = self.device.info
         fits = all(w <= m for w, m in zip(workgroup, info.max_workgroup, strict=True))
@@ -108,9 +108,7 @@ class KernelLibrary:
         buffer = ffi.from_buffer(data)
         special = vk.VkSpecializationInfo(pMapEntries=entries, dataSize=len(data), pData=buffer)
         handle = self.device.handle
-        module = vk.vkCreateShaderModule(
-            handle, vk.VkShaderModuleCreateInfo(codeSize=len(spirv), pCode=spirv), None
-        )
+        module = vk.vkCreateShaderModule(handle, vk.VkShaderModuleCreateInfo(codeSize=len(spirv), pCode=spirv), None)
         try:
             stage = vk.VkPipelineShaderStageCreateInfo(
                 stage=vk.VK_SHADER_STAGE_COMPUTE_BIT, module=module, pName="main", pSpecializationInfo=special
@@ -129,12 +127,12 @@ class KernelLibrary:
         """Write the pipeline cache to disk if it grew."""
         if self._cache is None:
             return
-        size = ffi.new("size_t*")
-        vk.vkGetPipelineCacheData(self.device.handle, self._pipeline_cache, size, ffi.NULL)
+        size = ffi.new("size_t*")  # through the library itself: the binding leaves this function out
+        lib.vkGetPipelineCacheData(self.device.handle, self._pipeline_cache, size, ffi.NULL)
         data = ffi.new("char[]", size[0])
-        vk.vkGetPipelineCacheData(self.device.handle, self._pipeline_cache, size, data)
+        lib.vkGetPipelineCacheData(self.device.handle, self._pipeline_cache, size, data)
         content = bytes(ffi.buffer(data, size[0]))
-        if len(content) > 32 and content != self._stored:
+        if content != self._stored:
             write_cached(self._cache, _cache_name(self.device.info), content)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A recording: the plain list of commands between what is described and what is executed.
 
-A recording knows nothing of Vulkan's encoding; `str(recording)` prints it, one command a line, in the artist's own names.
+A recording knows nothing of Vulkan's encoding; `str(recording)` prints it, a command a line, in the artist's names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Barrier", "Command", "Copy", "Dispatch", "Recording"]
 
 @dataclass(frozen=True)
 class Dispatch:
-    """Run `kernel` over `groups` workgroups; `bindings` are (name in the kernel, buffer), in the kernel's slot order."""
+    """Run `kernel` over `groups` workgroups; `bindings` are (name in the kernel, buffer), in slot order."""
 
     kernel: Kernel
     bindings: tuple[tuple[str, Buffer], ...]

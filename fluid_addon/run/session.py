@@ -132,7 +132,9 @@ class _Session:
         if declared:
             self.emit({"event": "parameters", "parameters": declared})
         for name in self.parameters.unused_overrides():
-            self.emit({"event": "note", "text": f'The script declares no parameter "{name}".', "file": None, "line": None})
+            self.emit(
+                {"event": "note", "text": f'The script declares no parameter "{name}".', "file": None, "line": None}
+            )
 
 
 def run_script(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:

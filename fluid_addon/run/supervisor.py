@@ -79,10 +79,7 @@ class WorkerRun:
             self._events.put({"event": "finished", "exit_code": code, "seconds": None, "frames": 0, "files": []})
 
     def _death(self, status: int) -> FluidError:
-        if status < 0:
-            how = f"by signal {signal.Signals(-status).name}"
-        else:
-            how = f"with status {status}"
+        how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
         last = self._tail.decode("utf-8", "replace").strip().splitlines()
         said = f' Its last words: "{last[-1][:200]}".' if last else ""
         hint = "Finished frames are kept. A graphics driver or too little memory is the usual cause."

@@ -344,12 +344,8 @@ CALLS: dict[str, Call] = {
     ),
     "read": Call("sim:read", (_FIELD, Option("coord", _SIZE, required=True)), positional=2),
     "fill": Call("sim:fill", (_FIELD, Option("value", components, required=True)), positional=2),
-    "enable": Call(
-        "sim:enable", (Option("name", title, required=True), Option("enabled", boolean)), positional=2
-    ),
-    "export_vdb": Call(
-        "sim:export_vdb", (_PATH, _FIELDS, Option("half", boolean)), positional=1, table_last=True
-    ),
+    "enable": Call("sim:enable", (Option("name", title, required=True), Option("enabled", boolean)), positional=2),
+    "export_vdb": Call("sim:export_vdb", (_PATH, _FIELDS, Option("half", boolean)), positional=1, table_last=True),
     "export_nvdb": Call("sim:export_nvdb", (_PATH, _FIELDS), positional=1, table_last=True),
 }
 

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..diagnostics import Diagnostic, FluidError, Place, did_you_mean, fail
+from ..diagnostics import FluidError, Place, did_you_mean, fail
 from ..engine.formats import Format
 from ..engine.stencil import StencilDefinition
 from .arguments import CALLS, METHODS, PROPERTIES, decode, take_arguments
@@ -18,7 +19,7 @@ from .parameters import Parameters
 from .places import code_origin, complete, refine
 from .printed import PrintedLines
 from .sandbox import Limits, Scalar
-from .sources import SourceText, Sources, printable
+from .sources import Sources, SourceText, printable
 
 __all__ = ["Engine", "Host", "vocabulary"]
 
@@ -107,7 +108,7 @@ class Host:
             FluidError: with the script's line; it becomes a Lua error there.
         """
         if len(arguments) >= 2 and isinstance(arguments[-1], int) and isinstance(arguments[-2], bytes):
-            self._at = arguments[-2:]
+            self._at = (arguments[-2], arguments[-1])
         try:
             return self._dispatch(call, arguments)
         except FluidError as error:
@@ -188,29 +189,36 @@ class Host:
     def _engine_call(self, number: int, method: str, payload: bytes) -> tuple[Scalar, ...]:
         options = take_arguments(CALLS[method], decode(payload))
         engine = self._current = self._engine(number)
+        begin = time.monotonic()
         try:
-            return _vector(self._act(engine, method, options))
-        finally:
-            self._limits.restart_clock()
+            values = _vector(self._act(engine, method, options))
+        except BaseException:
+            # A failed call is no progress, or a script could fail for ever.
+            self._limits.exclude(time.monotonic() - begin)
+            raise
+        self._limits.restart_clock()
+        return values
 
     def _act(self, engine: Engine, method: str, options: dict[str, Any]) -> Any:
         match method:
             case "add_field":
-                return engine.add_field(options["name"], options["format"], options.get("init", 0.0))
+                engine.add_field(options["name"], options["format"], options.get("init", 0.0))
             case "add_stencil":
                 code = options["code"].replace("\r\n", "\n").replace("\r", "\n")
                 origin = code_origin(code, self.place(), self._sources)
                 definition = {"inputs": (), **options, "code": code, "origin": origin}
-                return engine.add_stencil(StencilDefinition(**definition))
+                engine.add_stencil(StencilDefinition(**definition))
             case "run_stencil":
-                return engine.run_stencil(options["name"], options.get("dt"))
+                engine.run_stencil(options["name"], options.get("dt"))
             case "enable":
-                return engine.set_enabled(options["name"], options.get("enabled", True))
+                engine.set_enabled(options["name"], options.get("enabled", True))
             case "export_vdb":
-                return engine.export_vdb(options["path"], options.get("fields"), options.get("half", False))
+                engine.export_vdb(options["path"], options.get("fields"), options.get("half", False))
             case "export_nvdb":
-                return engine.export_nvdb(options["path"], options.get("fields"))
-        return getattr(engine, method)(**options)  # step, run, reduce, read, fill: their options are their arguments
+                engine.export_nvdb(options["path"], options.get("fields"))
+            case _:  # step, run, reduce, read, fill: their options are the method's own arguments
+                return getattr(engine, method)(**options)
+        return None
 
     # ----- modules
 

@@ -10,10 +10,12 @@ __all__ = ["KEYWORDS", "Token", "line_starts", "string_value", "tokenize"]
 
 Kind = Literal["name", "keyword", "number", "string", "long_string", "mark", "other", "unfinished"]
 
-KEYWORDS = frozenset(
-    "and break do else elseif end false for function goto if in local nil not or repeat return then true until "
-    "while".split()
-)
+# fmt: off
+KEYWORDS = frozenset([
+    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil",
+    "not", "or", "repeat", "return", "then", "true", "until", "while",
+])
+# fmt: on
 
 #: Lua counts each of these as one line end.
 _LINE_END = re.compile(r"\r\n|\n\r|\r|\n")

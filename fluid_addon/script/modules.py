@@ -41,6 +41,7 @@ class Modules:
         Raises:
             FluidError: `bad-name`, `module-missing`, and those of `read_source`.
         """
+        hint: str | None
         if len(name) > 200 or not _NAME.fullmatch(name):
             hint = 'A module is named by words with dots between them: require("my.module").'
             raise fail("bad-name", f'"{printable(name[:200])}" is no name of a module.', hint)
@@ -62,7 +63,8 @@ class Modules:
         relative = name.removeprefix(_LIBRARY_PREFIX).replace(".", "/") + ".lua"
         path = self._library / relative
         if not _is_inside(self._library, path):
-            hint = did_you_mean(name, self.library_names()) or 'Names that begin with "fluid." belong to the add-on.'
+            hint = did_you_mean(name, self.library_names())
+            hint = hint or 'Names that begin with "fluid." belong to the add-on.'
             raise fail("module-missing", f'There is no module "{name}" in the add-on\'s library.', hint)
         return read_source(path, f"fluid/{relative}", library=True)
 

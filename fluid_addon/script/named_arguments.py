@@ -20,7 +20,7 @@ _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 @dataclass
 class _Bracket:
-    """A bracket or block that is open. For the `(` of a call, the arguments seen so far, by the index of their token."""
+    """An open bracket or block. For the `(` of a call, the arguments seen so far, by the index of their first token."""
 
     mark: str
     index: int

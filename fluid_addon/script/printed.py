@@ -34,6 +34,8 @@ class PrintedLines:
                 shown += f"… ({len(line) - self.LINE} more characters)"
             self._left -= len(shown) + 1
             if self._left < 0:
-                self._log(f"(the script has printed {self.TOTAL // 1024**2} MB; what it prints from here on is dropped)")
+                self._log(
+                    f"(the script has printed {self.TOTAL // 1024**2} MB; what it prints from here on is dropped)"
+                )
                 return
             self._log(shown)

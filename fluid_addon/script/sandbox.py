@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,6 +87,10 @@ class Limits:
         """Begin a new stretch: the engine has done something."""
         self._deadline = time.monotonic() + self.seconds
 
+    def exclude(self, seconds: float) -> None:
+        """Do not count time that Lua did not spend itself."""
+        self._deadline += seconds
+
     @property
     def cancelled(self) -> bool:
         return self._cancel.is_set()
@@ -99,7 +104,7 @@ class Limits:
         if self.cancelled:
             return fail("cancelled", "The run was cancelled.")
         message = f"The script ran for {self.seconds:g} seconds without an engine call."
-        hint = "Look for a loop that never ends; work on voxels belongs into a stencil. --lua-seconds allows more."
+        hint = "Is there a loop that never ends? Work on voxels belongs into a stencil. --lua-seconds allows more."
         return fail("lua-timeout", message, hint)
 
     def memory_error(self) -> FluidError:
@@ -123,6 +128,7 @@ def _refuse_attribute(_object: object, name: object, _value: object = None) -> o
     raise AttributeError(str(name))
 
 
+@cache
 def _load_trusted() -> tuple[bytes, ...]:
     return tuple((_LUA / name).read_bytes() for name in _TRUSTED)
 
@@ -190,7 +196,7 @@ class Sandbox:
                 self._check_memory(runtime)
                 answer = (_OK, *_scalars(self._serve(call.decode("ascii"), arguments)))
             except FluidError as error:
-                if isinstance(error, _Stop) or error.code == "cancelled":
+                if isinstance(error, _ScriptStop) or error.code == "cancelled":
                     self.stopped = error.at(self._host.place())
                 else:
                     answer = (_RAISE, _encode(str(error))[:_MAX_TEXT])
@@ -209,15 +215,15 @@ class Sandbox:
             case "poll":
                 return (self._limits.exceeded,)
             case "stop":
-                raise _Stop(*self._limits.error().at(self._host.locate(*arguments)).diagnostics)
+                raise _ScriptStop(*self._limits.error().at(self._host.locate(*arguments)).diagnostics)
             case "out of memory":
-                raise _Stop(*self._limits.memory_error().at(self._host.locate(*arguments)).diagnostics)
+                raise _ScriptStop(*self._limits.memory_error().at(self._host.locate(*arguments)).diagnostics)
             case "start":
                 self._limits.restart_clock()
                 return ()
         values = self._host.serve(call, arguments)
         if self._limits.cancelled:
-            raise _Stop(*self._limits.error().diagnostics)
+            raise _ScriptStop(*self._limits.error().diagnostics)
         return values
 
     def _check_memory(self, runtime: Any) -> None:
@@ -225,10 +231,10 @@ class Sandbox:
         if runtime.get_memory_used() > self._limits.memory:
             runtime.gccollect()
             if runtime.get_memory_used() > self._limits.memory:
-                raise _Stop(*self._limits.memory_error().diagnostics)
+                raise _ScriptStop(*self._limits.memory_error().diagnostics)
 
 
-class _Stop(FluidError):
+class _ScriptStop(FluidError):  # noqa: N818 - not an error of the script
     """The script ends here, whatever it would catch."""
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Background", "Grid", "GridClass", "GridKind", "LEAF", "Tiles", "voxel_extents", "voxel_size"]
+__all__ = ["Background", "Grid", "GridClass", "GridKind", "LEAF", "Tiles", "as_leaves", "voxel_extents", "voxel_size"]
 
 #: Voxels along the edge of a leaf.
 LEAF = 8
@@ -123,7 +123,7 @@ class Grid:
         padded[...] = outside
         x, y, z = corner - first * LEAF
         padded[x : x + array.shape[0], y : y + array.shape[1], z : z + array.shape[2]] = array
-        leaves = _as_leaves(padded, blocks)
+        leaves = as_leaves(padded, blocks)
         differs = leaves != outside
         active = differs.any(axis=-1) if kind == "vec3f" else differs
         kept = active.any(axis=(3, 4, 5))
@@ -182,7 +182,7 @@ class Grid:
         blocks = np.where(extent > 0, ((corner + extent + LEAF - 1) >> 3) - first, 0)
         padded = np.empty((*(blocks * LEAF), *self.components), self.dtype)
         padded[...] = self.background if outside is None else outside
-        leaves = _as_leaves(padded, blocks)
+        leaves = as_leaves(padded, blocks)
         small = self.tiles.edges == LEAF
         starts = self.tiles.origins - first * LEAF
         stops = starts + self.tiles.edges[:, None]
@@ -209,7 +209,7 @@ def _kind_of(array: NDArray[Any]) -> GridKind:
     return kinds[array.dtype.name]
 
 
-def _as_leaves(padded: NDArray[Any], blocks: NDArray[np.int64]) -> NDArray[Any]:
+def as_leaves(padded: NDArray[Any], blocks: NDArray[np.int64]) -> NDArray[Any]:
     """A view (bx, by, bz, 8, 8, 8[, 3]) of an array whose sides are multiples of 8; writing to it fills the array."""
     x, y, z = blocks
     split = padded.reshape(x, LEAF, y, LEAF, z, LEAF, *padded.shape[3:])

@@ -1,12 +1,205 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The skeleton of an OpenVDB file (.vdb): which grids it has, and where each grid's leaves, masks and tiles are.
+"""The skeleton of an OpenVDB file (.vdb): which grids it has, and where the tree of each grid lies.
 
-Blender's OpenVDB module reads and writes values, but it cannot tell where the leaves are, does not check lengths, and
-says nothing when a disk is full. All that can be learnt from the file itself, whose structure is stored apart from the
-values. Every offset and count is checked against the bytes that are there. Format versions 222 (2013) and later.
+Blender's OpenVDB module reads and writes values, but it cannot tell where the leaves are, believes every length, and
+says nothing when a disk is full. All of that can be learnt from the file itself, whose trees are stored apart from the
+values. Every offset and length is checked against the bytes that are there. Format versions 222 (of 2013) and later.
 
-Source: the public OpenVDB sources (openvdb/io/Archive.cc, GridDescriptor.cc, Compression.h; tree/RootNode.h,
-InternalNode.h). Everything is little endian. After a header and metadata, every grid has a descriptor that says where
-it starts, where its values start, and where it ends. A grid is metadata, its transform and its tree: the root with tiles
-and upper nodes (32³ children), those with lower nodes (16³), those with the masks of leaves (8³), depth first.
+Source: the public OpenVDB sources (io/Archive.cc, io/GridDescriptor.cc, math/Maps.h). Everything is little endian. A
+header and metadata come first, then for every grid a descriptor that says where the grid starts, where its values start
+and where it ends. A grid is its metadata, its transform, its tree (see vdb_tree) and its values.
 """
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .grid import GridClass
+from .grid_file import MAX_FILE_BYTES, Bytes, GridFile
+
+__all__ = ["Cursor", "StoredGrid", "read_structure"]
+
+_MAGIC = b" BDV\0\0\0\0"
+_OLDEST = 222
+_HEADER_BYTES = 1 << 20  # the header with its metadata, or a descriptor, fits into this
+_LONGEST_NAME = 1024
+_HALF = "_HalfFloat"
+_SEPARATOR = "\x1e"  # between a grid's name and the number that tells equal names apart
+_CLASSES: dict[str, GridClass] = {"level set": "level set", "fog volume": "fog volume", "staggered": "staggered"}
+#: Linear maps: how many doubles each stores.
+_MAPS = {
+    "TranslationMap": 3,
+    "ScaleMap": 15,
+    "UniformScaleMap": 15,
+    "ScaleTranslateMap": 18,
+    "UniformScaleTranslateMap": 18,
+    "AffineMap": 16,
+    "UnitaryMap": 16,
+}
+
+
+class Cursor:
+    """Reads one thing after the other; `what` names each for the message if the bytes end."""
+
+    def __init__(self, data: Bytes, start: int = 0) -> None:
+        self.data = data
+        self.position = start
+
+    def take(self, size: int, what: str) -> memoryview:
+        part = self.data.part(self.position, size, what)
+        self.position += size
+        return part
+
+    def number(self, form: str, what: str) -> int:
+        """One integer in struct's notation."""
+        value: int = struct.unpack("<" + form, self.take(struct.calcsize(form), what))[0]
+        return value
+
+    def text(self, what: str, longest: int = _LONGEST_NAME) -> str:
+        length = self.number("I", what)
+        if length > longest:
+            raise self.data.source.corrupt(f"{what} claims {length:,} bytes")
+        return bytes(self.take(length, what)).decode("utf-8", "replace")
+
+    def metadata(self) -> dict[str, bytes]:
+        """Names and raw values of a metadata map."""
+        values: dict[str, bytes] = {}
+        for _ in range(self.number("I", "the number of metadata")):
+            name = self.text("the name of metadata")
+            self.text("the type of metadata")
+            values[name] = bytes(self.take(self.number("I", "the length of metadata"), f'the metadata "{name}"'))
+        return values
+
+
+@dataclass
+class StoredGrid:
+    """A grid as its file describes it. `type_name` is that of OpenVDB ("float", "vec3s"…), or something longer where
+    the tree or the transform is none of the common kind. `tree` starts at the tree's first byte."""
+
+    name: str
+    unique_name: str
+    type_name: str
+    half: bool
+    grid_class: GridClass
+    transform: NDArray[np.float64]
+    compression: int
+    tree: Cursor
+
+    @property
+    def readable_name(self) -> str:
+        """The name by which OpenVDB's Python module finds the grid, even if another one has the same name."""
+        name, separator, number = self.unique_name.partition(_SEPARATOR)
+        return f"{name}[{number}]" if separator else name
+
+
+def read_structure(source: GridFile) -> list[StoredGrid]:
+    """The grids of the file in its order. Raises grid-file-missing, grid-file-corrupt and grid-file-kind."""
+    size = source.size()
+    try:
+        with source.path.open("rb") as file:
+            return _grids(source, file, size)
+    except OSError as error:
+        raise source.missing(error) from error
+
+
+def _grids(source: GridFile, file: BinaryIO, size: int) -> list[StoredGrid]:
+    def window(start: int, length: int) -> Bytes:
+        if length > MAX_FILE_BYTES:
+            raise source.too_large(f"the tree of one of its grids takes {length:,} bytes")
+        file.seek(start)
+        return Bytes(memoryview(file.read(length)), source)
+
+    header = Cursor(window(0, _HEADER_BYTES))
+    _check_header(source, header)
+    header.metadata()
+    count = header.number("i", "the number of grids")
+    if count < 0:
+        raise source.corrupt(f"it claims to hold {count} grids")
+    grids: list[StoredGrid] = []
+    parents: dict[str, StoredGrid] = {}
+    position = header.position
+    for index in range(count):
+        what = f"the descriptor of grid {index + 1} of {count:,}"
+        if position >= size:
+            raise source.corrupt(f"{what} would lie behind the end of the file")
+        descriptor = Cursor(window(position, min(_HEADER_BYTES, size - position)))
+        unique_name, tree_type, parent = (descriptor.text(what) for _ in range(3))
+        start, values, end = (descriptor.number("q", what) for _ in range(3))
+        if not position + descriptor.position <= start <= end <= size or not (parent or start <= values <= end):
+            raise source.corrupt(f"{what} points out of the file; it was not written to its end")
+        body = Cursor(window(start, (end if parent else values) - start))
+        grid = _grid(unique_name, tree_type, body)
+        if parent:
+            if parent not in parents:
+                raise source.corrupt(f'the grid "{grid.name}" shares the tree of a grid that is not there')
+            grid.tree, grid.compression = parents[parent].tree, parents[parent].compression
+        grids.append(grid)
+        parents[unique_name] = grid
+        position = end
+    if position != size:
+        raise source.corrupt(f"its grids end at byte {position:,} of {size:,}")
+    return grids
+
+
+def _check_header(source: GridFile, header: Cursor) -> None:
+    magic = bytes(header.take(8, "the head of a VDB file"))
+    if magic.startswith(b"NanoVDB"):
+        raise source.unreadable("it is a NanoVDB file", 'Give it the suffix ".nvdb".')
+    if magic != _MAGIC:
+        raise source.corrupt(f"a VDB file starts with {_MAGIC!r}, not with {magic!r}")
+    version = header.number("I", "the version")
+    header.take(8, "the library's version")
+    if version < _OLDEST:
+        raise source.unreadable(
+            f"it has the VDB format {version}, and {_OLDEST} is the oldest that is read", "Save it again."
+        )
+    if header.number("B", "a flag") != 1:
+        raise source.unreadable("it is a stream without a directory", "Save it again with OpenVDB, as a file.")
+    header.take(36, "the file's identifier")
+
+
+def _grid(unique_name: str, tree_type: str, body: Cursor) -> StoredGrid:
+    half = tree_type.endswith(_HALF)
+    parts = tree_type.removesuffix(_HALF).split("_", 2)
+    common = len(parts) == 3 and parts[0] == "Tree" and parts[2] == "5_4_3"
+    name = unique_name.split(_SEPARATOR, 1)[0]
+    compression = body.number("I", f'the compression of the grid "{name}"')
+    class_name = body.metadata().get("class", b"").decode("utf-8", "replace")
+    map_type = body.text(f'the transform of the grid "{name}"')
+    bent = map_type == "NonlinearFrustumMap"
+    return StoredGrid(
+        name,
+        unique_name,
+        "a camera frustum" if bent else parts[1] if common else tree_type,
+        half,
+        _CLASSES.get(class_name, "unknown"),
+        np.eye(4) if bent else _transform(name, map_type, body),
+        compression,
+        body,
+    )
+
+
+def _transform(name: str, kind: str, body: Cursor) -> NDArray[np.float64]:
+    """The 4x4 matrix of a linear map. OpenVDB multiplies rows by matrices, this house matrices by columns."""
+    source = body.data.source
+    if kind not in _MAPS:
+        raise source.corrupt(f'the transform of the grid "{name}" is of the unknown type {kind[:40]!r}')
+    values = np.frombuffer(body.take(8 * _MAPS[kind], f'the transform of the grid "{name}"'), "<f8")
+    transform = np.eye(4)
+    if len(values) == 16:
+        transform = values.reshape(4, 4).T.copy()
+    else:
+        if kind.endswith("TranslateMap") or kind == "TranslationMap":
+            transform[:3, 3], values = values[:3], values[3:]
+        if len(values):
+            transform[:3, :3] = np.diag(values[:3])
+    with np.errstate(all="ignore"):
+        volume = np.linalg.det(transform[:3, :3]) if np.isfinite(transform).all() else 0.0
+    if volume == 0.0 or not np.isfinite(volume) or (transform[3] != (0, 0, 0, 1)).any():
+        raise source.corrupt(f'the transform of the grid "{name}" cannot be inverted')
+    return transform

@@ -48,7 +48,7 @@ def prepared(make_engine, set_field, rules):
 RULES = [*itertools.product(("open", "clamp", "periodic"), repeat=3)]
 
 
-@pytest.mark.parametrize("rules", RULES[:: 2], ids="-".join)
+@pytest.mark.parametrize("rules", RULES[::2], ids="-".join)
 def test_reads_by_coordinate(make_engine, define, set_field, rules):
     engine = prepared(make_engine, set_field, rules)
     coords = np.stack(np.indices(SIZE), axis=-1)

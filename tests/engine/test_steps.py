@@ -97,7 +97,8 @@ def test_the_code_is_told_time_frame_and_the_domain(make_engine, define):
     engine.add_field("b", Format.R32G32B32F, 0)
     code = """
         WriteField("a", idx, vec4(dt, time, float(frame), voxel_size));
-        WriteField("b", idx, vec3(domain_size) + (InDomain(coord) ? 0.5 : 0.0) + (InDomain(coord - domain_size) ? 9 : 0));
+        WriteField("b", idx, vec3(domain_size) + (InDomain(coord) ? 0.5 : 0.0)
+            + (InDomain(coord - domain_size) ? 9 : 0));
     """
     engine.add_stencil(define("tell", code, "", "a b"))
     engine.step(0.5)
@@ -113,7 +114,9 @@ def test_fields_and_stencils_may_come_after_steps(make_engine, define):
     engine.add_stencil(define("add", 'WriteField("a_new", idx, ReadField("a", idx) + 1.0);', "a", "a_new"))
     engine.step(1.0)
     engine.add_field("b", Format.R32F, 10)
-    engine.add_stencil(define("sum", 'WriteField("b_new", idx, ReadField("a", idx) + ReadField("b", idx));', "a b", "b_new"))
+    engine.add_stencil(
+        define("sum", 'WriteField("b_new", idx, ReadField("a", idx) + ReadField("b", idx));', "a b", "b_new")
+    )
     engine.step(1.0)
     assert engine.read("a", (0, 0, 0)) == 3
     assert engine.read("b", (0, 0, 0)) == 13
@@ -195,7 +198,10 @@ def test_auto_substeps_follow_the_largest_velocity(make_engine, define):
     engine.add_field("velocity", Format.R32G32B32F, (3, 4, 0))
     engine.add_field("n", Format.R32F, 0)
     engine.add_field("longest", Format.R32F, 0)
-    code = 'WriteField("n", idx, ReadField("n", idx) + 1.0); WriteField("longest", idx, max(ReadField("longest", idx), dt));'
+    code = """
+        WriteField("n", idx, ReadField("n", idx) + 1.0);
+        WriteField("longest", idx, max(ReadField("longest", idx), dt));
+    """
     engine.add_stencil(define("count", code, "n longest", "n longest"))
     engine.run(frames=2, fps=1, substeps="auto", cfl=2)  # 5 units a second are 10 voxels: 5 steps of 2 voxels
     assert engine.read("n", (0, 0, 0)) == 10

@@ -15,8 +15,9 @@ local formats, properties, methods, argument_names = {}, {}, {}, {}
 
 local handles = setmetatable({}, {__mode = "k"}) -- engine as scripts see it -> its number at the host
 
--- The host's answer: a single value, or a vector as a list.
+-- The host's answer: nothing, a single value after a 0, or a vector after its length.
 local function result(count, ...)
+  if count == nil then return end
   if count == 0 then return (...) end
   return {...}
 end

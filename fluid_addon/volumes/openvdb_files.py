@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads and writes OpenVDB files (.vdb) through the module that Blender brings along.
+
+Reading: the file's own skeleton says where leaves, masks and tiles are (vdb_structure, vdb_tree), OpenVDB fetches the
+values, box by box. Time and memory follow the leaves, not the box that they span.
+
+Writing: a voxel is active where it differs from the background. OpenVDB does not notice a full disk, so every file's
+skeleton is read back and compared with what was to be written before the file gets its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import VERSION
+from ..diagnostics import FluidError, fail
+from .atomic import atomic_write, probe_disk
+from .grid import LEAF, Background, Grid, GridClass, GridKind, Tiles, as_leaves
+from .grid_file import GridFile
+from .openvdb_library import openvdb
+from .vdb_structure import StoredGrid, read_structure
+from .vdb_tree import VALUE_TYPES, VdbTree, read_tree
+
+__all__ = ["VdbFrame", "VdbGrid", "openvdb", "read_vdb", "write_vdb"]
+
+_NODE = 128  # leaves and small tiles are fetched and stored by boxes of at most this edge
+_VOXELS_PER_CALL = 12_000  # one call of OpenVDB takes as long as copying this many voxels (measured)
+_LARGEST_HALF = 65504.0
+
+
+# ----- reading
+
+
+def read_vdb(path: str | Path, only: Collection[str] | None = None) -> list[Grid]:
+    """The grids of a VDB file in its order, or those whose names are in `only`.
+
+    float and vec3s are taken as they are, double, vec3d, vec3i and bool as floats, int64 as int32 where it fits. Grids
+    of other types (points, strings…) are passed over, unless they are asked for or the file holds nothing else; then
+    grid-file-kind names them. Raises grid-file-missing, grid-file-corrupt, package-missing.
+    """
+    source = GridFile(Path(path))
+    grids: list[Grid] = []
+    try:
+        for stored in read_structure(source):
+            if not source.wanted(stored.name, only):
+                continue
+            if stored.type_name in VALUE_TYPES:
+                grids.append(_read_grid(source, stored))
+            else:
+                source.unread.append((stored.name, stored.type_name))
+    except MemoryError as error:
+        raise source.too_large("it needs more memory than this machine has") from error
+    source.check_found([grid.name for grid in grids], only)
+    return grids
+
+
+def _read_grid(source: GridFile, stored: StoredGrid) -> Grid:
+    tree = read_tree(stored)
+    library = openvdb()
+    try:
+        loaded = library.read(str(source.path), stored.readable_name)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the library threw
+        raise source.corrupt(f'OpenVDB cannot read the grid "{stored.name}" ({error})') from error
+    if loaded.leafCount() != len(tree.leaf_origins) or loaded.activeVoxelCount() != tree.active_count:
+        raise source.corrupt(f'the grid "{stored.name}" has other voxels than its tree says')
+    vector = tree.background.shape
+    read_as = {"int32": np.int32, "int64": np.int64}.get(stored.type_name, np.float32)
+    leaf_values, tile_values = _fetched(loaded, tree, np.dtype(read_as))
+    background = tree.background.astype(read_as)
+    if stored.type_name == "int64":
+        leaf_values, tile_values, background = (
+            _narrowed(source, stored.name, values) for values in (leaf_values, tile_values, background)
+        )
+    scalar: GridKind = "int32" if stored.type_name in ("int32", "int64") else "half" if stored.half else "float"
+    plain: Any = background.tolist()
+    return Grid(
+        name=stored.name,
+        kind="vec3f" if vector else scalar,
+        grid_class=stored.grid_class,
+        transform=stored.transform,
+        background=tuple(plain) if vector else plain,
+        leaf_origins=tree.leaf_origins.astype(np.int32),
+        leaf_values=leaf_values,
+        leaf_masks=np.unpackbits(tree.leaf_masks, axis=1, bitorder="little").view(np.bool_).reshape(-1, *[LEAF] * 3),
+        tiles=Tiles(
+            tree.tile_origins.astype(np.int32), tree.tile_edges.astype(np.int32), tile_values, tree.tile_active
+        ),
+    )
+
+
+def _narrowed(source: GridFile, name: str, values: NDArray[Any]) -> NDArray[np.int32]:
+    narrow = values.astype(np.int32)
+    if (narrow != values).any():
+        raise source.unreadable(f'its grid "{name}" holds integers beyond 32 bits', "Convert the grid to int32.")
+    return narrow
+
+
+def _boxes(origins: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """Sort blocks of 8³ voxels (n, 3) into boxes that are worth one call: numbers of the blocks, low corner, size."""
+    if not len(origins):
+        return
+    _, node = np.unique(origins // _NODE, axis=0, return_inverse=True)
+    node = node.reshape(-1)  # numpy 2.0 gave it another shape
+    order = np.argsort(node, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(node[order])) + 1):
+        low = origins[members].min(axis=0)
+        size = origins[members].max(axis=0) + LEAF - low
+        if size.prod() > len(members) * (_VOXELS_PER_CALL + LEAF**3):
+            for member in members:
+                yield member[None], origins[member], np.full(3, LEAF)
+        else:
+            yield members, low, size
+
+
+def _fetched(loaded: Any, tree: VdbTree, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Values of all leaves (n, 8, 8, 8[, 3]), and of all tiles (m[, 3]), where they are not known from the tree."""
+    vector = tree.background.shape
+    leaves = len(tree.leaf_origins)
+    leaf_values = np.empty((leaves, LEAF, LEAF, LEAF, *vector), dtype)
+    with np.errstate(over="ignore"):
+        tile_values = tree.tile_values.astype(dtype)
+    small = np.flatnonzero(~tree.tile_known & (tree.tile_edges == LEAF))
+    blocks = np.concatenate([tree.leaf_origins, tree.tile_origins[small]])
+    for members, low, size in _boxes(blocks):
+        box = np.empty((*size, *vector), dtype)
+        loaded.copyToArray(box, tuple(low.tolist()))
+        split, place = as_leaves(box, size // LEAF), (blocks[members] - low) // LEAF
+        is_leaf = members < leaves
+        x, y, z = place[is_leaf].T
+        leaf_values[members[is_leaf]] = split[x, y, z]
+        x, y, z = place[~is_leaf].T
+        tile_values[small[members[~is_leaf] - leaves]] = split[x, y, z, 0, 0, 0]
+    voxel = np.empty((1, 1, 1, *vector), dtype)
+    for number in np.flatnonzero(~tree.tile_known & (tree.tile_edges != LEAF)):
+        loaded.copyToArray(voxel, tuple(tree.tile_origins[number].tolist()))
+        tile_values[number] = voxel[0, 0, 0]
+    return leaf_values, tile_values
+
+
+# ----- writing
+
+
+@dataclass(frozen=True)
+class VdbGrid:
+    """A field to be stored: `values` (nx, ny, nz[, components]) whose first voxel has the index coordinate `low`; or,
+    with `leaf_origins` (n, 3), the leaves (n, 8, 8, 8[, components]) of a sparse field.
+
+    Floats and 32 bit integers with one component, floats with two (stored as three, the third is 0) or three. `half`
+    stores floats in 16 bits; a field with values beyond ±65504 is stored in 32 bits all the same. Velocities should be
+    called "velocity": that is the name by which Blender finds them. The vector type stays OpenVDB's default, which is
+    what Blender and Cycles take.
+    """
+
+    name: str
+    values: NDArray[Any]
+    low: tuple[int, int, int] = (0, 0, 0)
+    transform: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    background: Background | tuple[float, ...] = 0.0
+    grid_class: GridClass = "unknown"
+    half: bool = False
+    leaf_origins: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True)
+class VdbFrame:
+    """The grids of one file; `frame` on the timeline and `time` in seconds go into its metadata, as does `metadata`."""
+
+    grids: Sequence[VdbGrid]
+    frame: int = 0
+    time: float = 0.0
+    metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+def write_vdb(path: str | Path, frame: VdbFrame) -> dict[str, GridKind]:
+    """Write a frame to `path`, atomically; returns the kind in which each grid was stored.
+
+    Raises export-field (a field that no VDB grid can hold), not-finite, disk-full, disk-error, package-missing.
+    """
+    library = openvdb()
+    kinds: dict[str, GridKind] = {}
+    grids: list[Any] = []
+    creator = f"Fluid Script {VERSION}"  # Blender turns files of a creator "Houdini…" by 90 degrees
+    for grid in frame.grids:
+        if grid.name in kinds:
+            raise fail("export-field", f'Two exported fields are called "{grid.name}".', "Export each field once.")
+        kinds[grid.name], made = _vdb_grid(library, grid)
+        made.creator = creator
+        grids.append(made)
+    metadata = {**frame.metadata, "creator": creator, "frame": int(frame.frame), "time": float(frame.time)}
+    with atomic_write(path, sum(grid.values.nbytes for grid in frame.grids)) as part:
+        try:
+            library.write(str(part), grids, metadata)
+        except (RuntimeError, KeyError) as error:
+            raise OSError(f"OpenVDB says: {error}") from error
+        _check_written(part, Path(path), [(grid.name, grid.activeVoxelCount()) for grid in grids])
+    return kinds
+
+
+def _check_written(part: Path, target: Path, grids: list[tuple[str, int]]) -> None:
+    """Compare the skeleton of the file with what it should hold."""
+    try:
+        found = [(stored.name, read_tree(stored).active_count) for stored in read_structure(GridFile(part))]
+    except FluidError as error:
+        probe_disk(part)  # most likely the disk is full; then this says so
+        raise fail("disk-error", f'"{target}" came out incomplete ({error}).', "Look after the disk.") from error
+    if found != grids:
+        raise fail("disk-error", f'"{target}" came out with {found} voxels instead of {grids}.', "Look after the disk.")
+
+
+def _vdb_grid(library: Any, grid: VdbGrid) -> tuple[GridKind, Any]:
+    values, background = _storable(grid)
+    largest = max(
+        float(abs(end)) for array in (values, background) for end in (array.min(initial=0), array.max(initial=0))
+    )
+    half = grid.half and values.dtype == np.float32 and largest <= _LARGEST_HALF
+    kind: GridKind = "int32" if values.dtype == np.int32 else "half" if half else "float"
+    if background.ndim:
+        kind = "vec3f"
+    make = {"vec3f": library.Vec3SGrid, "int32": library.Int32Grid}.get(kind, library.FloatGrid)
+    plain: Any = background.tolist()
+    made = make(tuple(plain) if background.ndim else plain)
+    made.name = grid.name
+    made.gridClass = getattr(library.GridClass, grid.grid_class.upper().replace(" ", "_"))
+    made.saveFloatAsHalf = half
+    made.transform = library.createLinearTransform(np.asarray(grid.transform, np.float64).T.tolist())
+    # the library takes an array's memory for C order, whatever its strides say, and refuses what it may not write to
+    if grid.leaf_origins is None:
+        if values.size:
+            made.copyFromArray(np.require(values, None, ["C", "W"]), tuple(int(number) for number in grid.low))
+        return kind, made
+    origins = grid.leaf_origins.astype(np.int64)
+    for members, low, size in _boxes(origins):
+        box = np.empty((*size, *background.shape), values.dtype)
+        box[...] = background
+        x, y, z = ((origins[members] - low) // LEAF).T
+        as_leaves(box, size // LEAF)[x, y, z] = values[members]
+        made.copyFromArray(box, tuple(low.tolist()))
+    return kind, made
+
+
+def _storable(grid: VdbGrid) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Values and background as float32 or int32, with no or three components. Raises export-field and not-finite."""
+    values, background = np.asarray(grid.values), np.asarray(grid.background)
+    axes = 3 if grid.leaf_origins is None else 4
+    if grid.leaf_origins is not None and values.shape[:4] != (len(grid.leaf_origins), LEAF, LEAF, LEAF):
+        raise ValueError(f"{len(grid.leaf_origins)} leaves cannot have values of the shape {values.shape}")
+    if values.ndim == axes + 1 and values.shape[-1] == 1:
+        values, background = values[..., 0], background.reshape(())
+    components = values.shape[axes] if values.ndim == axes + 1 else 1
+    if values.ndim not in (axes, axes + 1) or components > 3 or (components > 1 and values.dtype.kind != "f"):
+        raise fail(
+            "export-field",
+            f'The field "{grid.name}" has {components} components of {values.dtype}; a VDB grid holds one number or '
+            "three floats.",
+            "Export other fields: {fields = {…}}, or copy its parts into fields of their own.",
+        )
+    if values.dtype.kind == "f":
+        values, background = values.astype(np.float32, copy=False), background.astype(np.float32)
+    elif values.dtype.kind in "iu":
+        values, background = _as_int32(grid.name, values), _as_int32(grid.name, background)
+    else:
+        raise fail("export-field", f'The field "{grid.name}" holds {values.dtype}, which no VDB grid can.')
+    if components > 1:
+        background = np.broadcast_to(background, (components,))
+    if components == 2:
+        pad = [(0, 0)] * axes + [(0, 1)]
+        values, background = np.pad(values, pad), np.pad(background, (0, 1))
+    if not (np.isfinite(values).all() and np.isfinite(background).all()):
+        raise _not_finite(grid, values)
+    return values, background
+
+
+def _as_int32(name: str, values: NDArray[Any]) -> NDArray[np.int32]:
+    limits = np.iinfo(np.int32)
+    for end in (int(values.max(initial=0)), int(values.min(initial=0))):
+        if not limits.min <= end <= limits.max:
+            raise fail(
+                "export-field",
+                f'The field "{name}" holds {end:,}; a VDB grid takes integers up to {limits.max:,}.',
+                "Keep its values smaller, or copy it into a float field.",
+            )
+    return values.astype(np.int32, copy=False)
+
+
+def _not_finite(grid: VdbGrid, values: NDArray[Any]) -> FluidError:
+    where = "its background"
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad) and grid.leaf_origins is None:
+        where = f"voxel {tuple((bad[0][:3] + np.asarray(grid.low)).tolist())}"
+    elif len(bad):
+        where = f"voxel {tuple((bad[0][1:4] + grid.leaf_origins[bad[0][0]]).tolist())}"  # type: ignore[index]
+    return fail(
+        "not-finite",
+        f'The field "{grid.name}" is not a finite number at {where}.',
+        "The simulation has become unstable: a smaller time step or more substeps often help.",
+    )

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Vulkan objects are released when they should be, memory is planned before it is taken, caches survive damage."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+
+import pytest
+
+from fluid_addon.diagnostics import FluidError
+from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition
+from fluid_addon.gpu.device import Device
+from fluid_addon.gpu.disk_cache import read_cached, write_cached
+from fluid_addon.gpu.kernel import KernelLibrary
+from fluid_addon.gpu.lifetime import live_counts
+from fluid_addon.gpu.memory import Buffer, MemoryPlan, Residence, check_plan, human_bytes
+
+
+def use(engine: FluidEngine) -> None:
+    engine.add_field("a", Format.R32F, 1)
+    code = 'WriteField("a_new", idx, ReadField("a", idx) + 1.0);'
+    engine.add_stencil(StencilDefinition("grow", code, ("a",), ("a_new",)))
+    engine.step(1.0)
+    assert engine.reduce("a", "sum") == 2 * 64
+
+
+def test_two_hundred_engines_leave_nothing_behind():
+    before = live_counts()
+    for _ in range(200):
+        engine = FluidEngine(domain_size=(4, 4, 4))
+        use(engine)
+        engine.close()
+        engine.close()
+    assert live_counts() == before == {}
+
+
+def test_an_engine_that_failed_on_its_way_leaves_nothing_behind():
+    with pytest.raises(FluidError):
+        FluidEngine(domain_size=(4, 4, 4), device="no such device")
+    with pytest.raises(FluidError):
+        FluidEngine(domain_size=(4, 4, 4), gpu_count=0)
+    engine = FluidEngine(domain_size=(4, 4, 4))
+    with pytest.raises(FluidError):
+        engine.add_stencil(StencilDefinition("x", "oops", (), ("a_new",)))
+    engine.close()
+    gc.collect()
+    assert live_counts() == {}
+
+
+def test_bytes_for_people():
+    assert [human_bytes(n) for n in (0, 1023, 1024, 3_355_443_200)] == ["0 B", "1023 B", "1.0 KiB", "3.1 GiB"]
+
+
+def test_a_plan_beyond_the_device_is_refused_with_both_numbers():
+    device = Device()
+    try:
+        device.info = dataclasses.replace(device.info, max_buffer=1 << 60, max_allocation=1 << 60)
+        free = device.free_bytes(0)
+        plan = MemoryPlan((("velocity", free, Residence.DEVICE), ("density", 1 << 30, Residence.DEVICE)))
+        with pytest.raises(FluidError) as caught:
+            check_plan(device, plan)
+        assert caught.value.code == "domain-too-large"
+        assert human_bytes(free + (1 << 30)) in str(caught.value)
+        assert device.info.name in str(caught.value)
+        check_plan(device, plan, allocated=2 << 30)
+    finally:
+        device.close()
+
+
+def test_a_field_larger_than_one_allocation_is_refused_at_its_line():
+    engine = FluidEngine(domain_size=(1024, 1024, 700))
+    try:
+        engine.add_field("small", Format.R16F, 0)
+        with pytest.raises(FluidError, match="in one piece") as caught:
+            engine.add_field("velocity", Format.R32G32B32F, 0)
+        assert caught.value.code == "domain-too-large"
+    finally:
+        engine.close()
+
+
+def test_device_memory_is_what_the_plan_says(make_planned):
+    engine, plan = make_planned((64, 64, 64))
+    total = 64**3 * (4 * 2 + 12)
+    assert plan["bytes"] == total
+    assert engine._simulation.allocated_bytes() <= 1.05 * total
+
+
+@pytest.fixture
+def make_planned():
+    made = []
+
+    def make(size):
+        seen: dict[str, object] = {}
+        environment = EngineEnvironment(observe=lambda kind, more: seen.update(more) if kind == "memory" else None)
+        engine = FluidEngine(domain_size=size, environment=environment)
+        made.append(engine)
+        engine.add_field("a", Format.R32F, 0)
+        engine.add_field("v", Format.R32G32B32F, 0)
+        engine.add_stencil(StencilDefinition("s", 'WriteField("a_new", idx, 1.0);', (), ("a_new",)))
+        engine.step(1.0)
+        return engine, seen
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
+def test_a_buffer_that_the_driver_refuses_is_an_error_and_leaves_nothing():
+    device = Device()
+    try:
+        before = live_counts()
+        with pytest.raises(FluidError) as caught:
+            Buffer(device, "huge", 1 << 46)
+        assert caught.value.code == "device-memory"
+        assert "huge" in str(caught.value)
+        assert live_counts() == before
+    finally:
+        device.close()
+
+
+def test_a_damaged_cache_file_is_made_anew(tmp_path):
+    write_cached(tmp_path, "x.spv", b"content")
+    assert read_cached(tmp_path, "x.spv") == b"content"
+    stored = (tmp_path / "x.spv").read_bytes()
+    for damaged in (stored[:-1], stored[:5], b"", stored[:-1] + b"!"):
+        (tmp_path / "x.spv").write_bytes(damaged)
+        assert read_cached(tmp_path, "x.spv") is None
+    assert read_cached(tmp_path, "missing") is None
+    assert read_cached(None, "x.spv") is None
+    assert [p.name for p in tmp_path.iterdir()] == ["x.spv"]
+
+
+def test_kernels_come_from_the_disk_cache_and_not_from_damage(tmp_path):
+    def run() -> None:
+        engine = FluidEngine(domain_size=(4, 4, 4), environment=EngineEnvironment(cache=tmp_path))
+        use(engine)
+        engine.close()
+
+    run()
+    spirv = sorted(tmp_path.glob("*.spv"))
+    assert spirv
+    times = {p: p.stat().st_mtime_ns for p in spirv}
+    run()
+    assert {p: p.stat().st_mtime_ns for p in spirv} == times, "the second run compiled nothing"
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    run()
+    assert all(read_cached(tmp_path, p.name) for p in spirv), "damaged files were replaced"
+
+
+def test_a_pipeline_cache_of_another_driver_is_not_used(tmp_path):
+    device = Device()
+    try:
+        library = KernelLibrary(device, tmp_path)
+        library.save()
+        library.close()
+        (stored,) = tmp_path.glob("*.pipelines")
+        content = bytearray(read_cached(tmp_path, stored.name) or b"")
+        library = KernelLibrary(device, tmp_path)
+        assert library._stored == content
+        library.close()
+        content[16] ^= 0xFF
+        write_cached(tmp_path, stored.name, bytes(content))
+        library = KernelLibrary(device, tmp_path)
+        assert library._stored == b""
+        library.close()
+    finally:
+        device.close()
