@@ -17,7 +17,7 @@ from ..gpu.execution import Encoded
 from ..gpu.memory import Buffer, Residence
 from ..gpu.recording import Copy, Recording
 from ..volumes.bake import Bake
-from ..volumes.grid import Grid
+from ..volumes.grid import Grid, GridClass, GridKind
 from ..volumes.nanovdb_writer import write_nvdb
 from ..volumes.openvdb_files import VdbFrame, VdbGrid, write_vdb
 from .domain import Domain
@@ -189,25 +189,27 @@ class Exporter:
 def write_frame(bake: Bake, domain: Domain, request: ExportRequest, arrays: Sequence[npt.NDArray[Any]]) -> int:
     """Write one frame into a bake and its manifest; returns the size in bytes."""
     path = bake.frame_path(request.path)
-    grids = []
-    for field, array in zip(request.fields, arrays, strict=True):
-        wide = array.astype(np.float32) if field.format.is_half else array
-        grids.append((field, wide))
+    wide = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
+    pairs = list(zip(request.fields, wide, strict=True))
+    kinds: dict[str, GridKind]
     if request.path.lower().endswith(".nvdb"):
-        made = [
-            Grid.from_dense(f.name, a, domain.low, domain.transform, _background(f), _grid_class(f)) for f, a in grids
+        grids = [
+            Grid.from_dense(f.name, a, domain.low, domain.transform, _background(f), _grid_class(f)) for f, a in pairs
         ]
-        write_nvdb(path, made)
+        write_nvdb(path, grids)
+        kinds = {grid.name: grid.kind for grid in grids}
     else:
         half = request.half
-        vdb = [VdbGrid(f.name, a, domain.low, domain.transform, _background(f), _grid_class(f), half) for f, a in grids]
-        write_vdb(path, VdbFrame(vdb, request.frame, request.time))
-    return bake.add_frame(request.path, frame=request.frame, time=request.time)
+        made = [
+            VdbGrid(f.name, a, domain.low, domain.transform, _background(f), _grid_class(f), half) for f, a in pairs
+        ]
+        kinds = write_vdb(path, VdbFrame(made, request.frame, request.time))
+    return bake.add_frame(request.path, time=request.time, grids=kinds).size
 
 
 def _background(field: Field) -> Any:
     return field.background[0] if len(field.background) == 1 else field.background
 
 
-def _grid_class(field: Field) -> Any:
+def _grid_class(field: Field) -> GridClass:
     return "unknown" if field.format.components > 1 or not field.format.is_float else field.grid_class

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..diagnostics import did_you_mean, fail
 from ..gpu.memory import Buffer
+from ..volumes.grid import GridClass
 from .formats import Format
 from .stencil import BACK_BUFFER_SUFFIX
 
@@ -40,7 +41,7 @@ class Field:
     has_back: bool = False
     buffers: list[Buffer] = field(default_factory=list)
     front: int = 0
-    grid_class: str = "fog volume"
+    grid_class: GridClass = "fog volume"
 
     def buffer(self, role: str) -> Buffer:
         """The buffer that `name` or `name_new` stands for at this moment."""

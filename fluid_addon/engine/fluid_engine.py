@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..diagnostics import FluidError, fail
 from ..gpu.compiler import Compiler
-from ..volumes.bake import Bake, check_export_path
+from ..volumes.export_path import checked_export_path, timeline_frame
 from .declarations import Declarations, shader_includes
 from .domain import Domain, parse_boundary
 from .environment import EngineEnvironment
@@ -70,7 +70,7 @@ class FluidEngine:
         self._source: GridSource | None = None
         self._frame, self._time = 0, 0.0
         self._failed: set[str] = set()
-        self._planned = False
+        self._announced: tuple[int, int] | None = None
         rules = parse_boundary(boundary)
         if grid_file is not None:
             self._source = GridSource(self._environment.folder / Path(grid_file))
@@ -258,16 +258,20 @@ class FluidEngine:
         return packed
 
     def _announce_plan(self) -> None:
-        if not self._planned and self._simulation is not None:
-            self._planned = True
+        if self._simulation is None:
+            return
+        state = (self._declarations.version, self._simulation.export_bytes)
+        if state != self._announced:
+            self._announced = state
             self._simulation.check_memory()
             plan = self._simulation.plan()
             details = {"table": plan.table(), "bytes": plan.total(), "device": self._simulation.device.info.name}
             self._environment.observe("memory", details)
 
     def _tell_step(self) -> None:
-        details = {"frame": self._frame, "time": self._time, "voxels": self.domain.address.voxels}
-        self._environment.observe("step", details)
+        if not self._after_last(self._frame):
+            details = {"frame": self._frame, "time": self._time, "voxels": self.domain.address.voxels}
+            self._environment.observe("step", details)
 
     # ----- values
 
@@ -343,8 +347,8 @@ class FluidEngine:
         if not path.lower().endswith(suffix):
             raise fail("export-path", f'"{path}" does not end in "{suffix}".', f'Write "{path}{suffix}".')
         chosen = exportable(self.fields, fields)
-        check_export_path(path)
-        frame = Bake.timeline_frame(path)
+        checked_export_path(path)
+        frame = timeline_frame(path)
         frame = self._frame if frame is None else frame
         environment = self._environment
         first, last = environment.first_frame, environment.last_frame
@@ -360,6 +364,7 @@ class FluidEngine:
             self._exporter = Exporter(self._simulation, bake, self._written, environment.cancelled)
         request = ExportRequest(path, tuple(chosen), half, frame, self._time, environment.place())
         self._exporter.export(request)
+        self._announce_plan()
 
     def _written(self, request: ExportRequest, size: int) -> None:
         self._environment.observe("export", {"path": request.path, "frame": request.frame, "bytes": size})

@@ -96,7 +96,8 @@ class GridSource:
         if grid.grid_class in ("level set", "staggered"):
             field.grid_class = grid.grid_class
         outside = grid.background if level_set else _value(grid, field)
-        return grid.dense(domain.low, domain.size, outside)
+        values: npt.NDArray[Any] = grid.dense(domain.low, domain.size, outside)
+        return values
 
 
 def _value(grid: Grid, field: Field) -> Any:

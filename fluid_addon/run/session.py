@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import VERSION
 from ..diagnostics import FluidError, Kind, fail
 from ..engine import EngineEnvironment, FluidEngine
 from ..gpu.disk_cache import default_cache_folder
@@ -79,14 +78,18 @@ class _Session:
         if self.bake is None:
             self.bake = Bake.create(
                 Path(self.request.output),
-                self.path.stem,
+                self.name,
                 script_hash=hashlib.sha256(self.source().encode()).hexdigest(),
                 parameters={d.name: self.parameters.value_at(d.name, 1) for d in self.parameters.declared},
                 device=device,
-                version=VERSION,
             )
             self.emit({"event": "bake", "folder": str(self.bake.folder)})
         return self.bake
+
+    @property
+    def name(self) -> str:
+        """What the bake is called: the script's name, or its folder's where every script is called script.lua."""
+        return self.path.resolve().parent.name if self.path.stem == "script" else self.path.stem
 
     def source(self) -> str:
         if self.request.source is not None:

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a script may call an exported file: a path inside the bake's folder that every system can store.
+
+A path that is fine on one system and not on another is refused everywhere, so that a scene can move between machines.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import unicodedata
+from pathlib import Path
+
+from ..diagnostics import FluidError, fail
+
+__all__ = ["MANIFEST", "checked_export_path", "inside", "timeline_frame", "trailing_number"]
+
+#: The file in a bake's folder that says what the bake holds; no export may take its name.
+MANIFEST = "manifest.json"
+
+_LONGEST_PATH = 400  # characters
+_LONGEST_NAME = 180  # bytes of UTF-8; a name of 255 is the limit of most disks, and part files need some of it
+_DEEPEST = 16
+_LAST_FRAME = 1_048_574  # of Blender's timeline
+_FORBIDDEN = '<>:"|?*\\'
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+\Z")
+
+
+def checked_export_path(relative: str) -> tuple[str, ...]:
+    """The parts of a relative path that a script names, folders first. Raises export-path, saying what is wrong."""
+    if not relative:
+        raise _refused(relative, "is empty")
+    if len(relative) > _LONGEST_PATH:
+        raise _refused(relative, f"is longer than {_LONGEST_PATH} characters")
+    for character in relative:
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+            raise _refused(relative, f"has the invisible character U+{ord(character):04X}")
+        if character in _FORBIDDEN:
+            hint = 'Part folders with "/".' if character == "\\" else None
+            raise _refused(relative, f"has the character {character!r}, which not every system can store", hint)
+    if relative.startswith("/"):
+        raise _refused(relative, "is absolute")
+    parts = tuple(relative.split("/"))
+    if len(parts) > _DEEPEST:
+        raise _refused(relative, f"is deeper than {_DEEPEST} folders")
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise _refused(relative, f'has the part "{part}"')
+        if part.startswith("."):
+            raise _refused(relative, f'has the hidden part "{part}"')
+        if part[-1] in ". ":
+            raise _refused(relative, f'has the part "{part}", which ends with a dot or a space')
+        if _DEVICE.match(part):
+            raise _refused(relative, f'has the part "{part}", which is a device on Windows')
+        if len(part.encode()) > _LONGEST_NAME:
+            raise _refused(relative, f"has a part of more than {_LONGEST_NAME} bytes")
+    if relative.casefold() == MANIFEST:
+        raise _refused(relative, "is the name of the bake's own list of files")
+    return parts
+
+
+def inside(folder: Path, parts: tuple[str, ...], make_folders: bool = False) -> Path:
+    """The file at `parts` inside `folder`, reached without following a link. Raises export-path where a part of the way
+    is a link or no folder, or where the file exists and is none; OSError if a folder cannot be made."""
+    path = folder
+    for depth in range(len(parts) + 1):
+        last = depth == len(parts)
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            if last or not make_folders:
+                return folder.joinpath(*parts)
+            path.mkdir(exist_ok=True)
+            mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
+            what = "a link" if stat.S_ISLNK(mode) else "a file" if stat.S_ISREG(mode) else "not a file"
+            raise _refused("/".join(parts), f'leads over "{path}", which is {what}')
+        if not last:
+            path = path / parts[depth]
+    return path
+
+
+def trailing_number(stem: str) -> tuple[str, str]:
+    """A name without its suffix, split before the digits at its end: ("frame_", "0010"); the digits may be ""."""
+    digits = _NUMBER.search(stem)
+    return (stem[: digits.start()], digits.group()) if digits else (stem, "")
+
+
+def timeline_frame(relative: str) -> int | None:
+    """The number at the end of the file's name, or None where there is none that Blender's timeline can show."""
+    digits = trailing_number(_stem(relative))[1].lstrip("0") or "0"
+    if not trailing_number(_stem(relative))[1] or len(digits) > len(str(_LAST_FRAME)):
+        return None
+    return int(digits) if int(digits) <= _LAST_FRAME else None
+
+
+def _stem(relative: str) -> str:
+    return Path(relative.rsplit("/", 1)[-1]).stem
+
+
+def _refused(relative: str, why: str, hint: str | None = None) -> FluidError:
+    shown = relative if len(relative) <= 80 else relative[:80] + "…"
+    return fail(
+        "export-path",
+        f"The export path {_quoted(shown)} {why}.",
+        hint or 'Name a file inside the bake\'s folder, like "smoke_0001.vdb" or "water/frame_1.vdb".',
+    )
+
+
+def _quoted(text: str) -> str:
+    """In double quotes, characters that cannot be shown written as escapes."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f'"{shown}"'
