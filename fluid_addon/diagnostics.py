@@ -82,6 +82,7 @@ CODES: dict[str, Kind] = {
     "disk-error": Kind.DISK,
     "bake-missing": Kind.DISK,
     "bake-corrupt": Kind.DISK,
+    "bake-empty": Kind.DISK,
     "package-missing": Kind.USAGE,
     "usage": Kind.USAGE,
     "worker-died": Kind.WORKER,

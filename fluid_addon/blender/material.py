@@ -12,19 +12,25 @@ gains nothing from a smaller domain. Here a temperature glows only where it is h
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import bpy
 
-__all__ = ["smoke_material"]
+from .survey import Survey
+
+__all__ = ["Look", "look_of", "smoke_material"]
 
 #: Names under which scripts keep what a picture shows; the first one that a bake has is taken.
 DENSITY_NAMES = ("density", "smoke", "dye", "soot", "fog")
 FLAME_NAMES = ("flame", "flames", "fire", "heat")
-TEMPERATURE_NAMES = ("temperature", "temp")
+TEMPERATURE_NAMES = ("temperature",)
 COLOR_NAMES = ("color", "colour", "Cd")
 #: Grids that a solver works with and that are no smoke, whatever their values.
 WORKING_NAMES = ("pressure", "divergence", "vorticity", "curl", "fuel", "obstacle", "collision", "solid", "weight")
 
+SCALAR_KINDS, VECTOR_KINDS = ("float", "half"), ("vec3f",)
+
+SMOKE_COLOR = (0.5, 0.5, 0.52, 1.0)
 #: Optical depth of smoke of density 1 along the longest side of the volume. A plume is about a third as wide.
 DEPTH_ALONG_EXTENT = 60.0
 #: Radiance times length of the hottest flame, along the longest side of the volume.
@@ -37,16 +43,40 @@ HUE_OF_KELVIN = 1.5
 FAINTEST_PEAK = 0.5
 
 
+@dataclass(frozen=True)
+class Look:
+    """The grids of a bake that can be seen, by name; None where there is no such grid."""
+
+    smoke: str | None = None
+    flame: str | None = None
+    temperature: str | None = None
+    color: str | None = None
+
+    @property
+    def shapes(self) -> list[str]:
+        """The grids that give the volume its outline. Temperature does not: still air has one, too."""
+        return [name for name in (self.smoke, self.flame) if name is not None]
+
+
+def look_of(kinds: Mapping[str, str]) -> Look:
+    """Choose what to show among the grids of a bake, given the kind of each (see volumes.grid.GridKind).
+
+    Smoke is a grid of a known name, else the first scalar that is not known to be something else.
+    """
+    scalars = [name for name, kind in kinds.items() if kind in SCALAR_KINDS]
+    vectors = [name for name, kind in kinds.items() if kind in VECTOR_KINDS]
+    others = {*FLAME_NAMES, *TEMPERATURE_NAMES, *WORKING_NAMES}
+    return Look(
+        smoke=_first_known(scalars, DENSITY_NAMES) or next((n for n in scalars if n.lower() not in others), None),
+        flame=_first_known(scalars, FLAME_NAMES),
+        temperature=_first_known(scalars, TEMPERATURE_NAMES),
+        color=_first_known(vectors, COLOR_NAMES),
+    )
+
+
 def _first_known(names: Iterable[str], known: tuple[str, ...]) -> str | None:
     by_lower = {name.lower(): name for name in names}
     return next((by_lower[word.lower()] for word in known if word.lower() in by_lower), None)
-
-
-def density_name(scalars: Iterable[str]) -> str | None:
-    """The scalar grid that is the smoke: a known name, else the first that is not known to be something else."""
-    names = list(scalars)
-    others = {word.lower() for word in (*FLAME_NAMES, *TEMPERATURE_NAMES, *WORKING_NAMES)}
-    return _first_known(names, DENSITY_NAMES) or next((name for name in names if name.lower() not in others), None)
 
 
 class _Nodes:
@@ -89,40 +119,42 @@ def _glow_of_temperature(nodes: _Nodes, shader: bpy.types.Node, grid: str, stren
     nodes.join(color.outputs["Color"], shader.inputs["Emission Color"])
 
 
-def _glow_of_flame(nodes: _Nodes, shader: bpy.types.Node, grid: str, strength: float) -> None:
-    flame = nodes.add("ShaderNodeAttribute", -5, 1.0, "Flame, 0 to 1", attribute_name=grid)
+def _glow_of_flame(nodes: _Nodes, shader: bpy.types.Node, grid: str, peak: float, strength: float) -> None:
+    stored = nodes.add("ShaderNodeAttribute", -6, 1.0, "Flame", attribute_name=grid)
+    flame = nodes.add("ShaderNodeMath", -5, 1.0, "To 0 … 1", operation="DIVIDE", use_clamp=True)
+    flame.inputs[1].default_value = peak
     color = nodes.add("ShaderNodeValToRGB", -4, 1.9, "Flame color")
     ramp = color.color_ramp
     ramp.elements[0].position, ramp.elements[0].color = 0.0, (0.55, 0.02, 0.0, 1.0)
     ramp.elements[1].position, ramp.elements[1].color = 1.0, (1.0, 0.62, 0.2, 1.0)
     ramp.elements.new(0.45).color = (1.0, 0.2, 0.02, 1.0)
-    steep = nodes.add("ShaderNodeMath", -3, 0.8, "Softer edge", operation="POWER", use_clamp=True)
+    steep = nodes.add("ShaderNodeMath", -3, 0.8, "Softer edge", operation="POWER")
     steep.inputs[1].default_value = 1.5
     scaled = nodes.add("ShaderNodeMath", -2, 0.8, "Fire brightness", operation="MULTIPLY")
     scaled.inputs[1].default_value = strength
-    nodes.join(flame.outputs["Fac"], color.inputs["Fac"])
-    nodes.join(flame.outputs["Fac"], steep.inputs[0])
+    nodes.join(stored.outputs["Fac"], flame.inputs[0])
+    nodes.join(flame.outputs[0], color.inputs["Fac"])
+    nodes.join(flame.outputs[0], steep.inputs[0])
     nodes.join(steep.outputs[0], scaled.inputs[0])
     nodes.join(scaled.outputs[0], shader.inputs["Emission Strength"])
     nodes.join(color.outputs["Color"], shader.inputs["Emission Color"])
 
 
-def smoke_material(
-    name: str,
-    *,
-    scalars: Iterable[str],
-    vectors: Iterable[str] = (),
-    level_sets: Iterable[str] = (),
-    extent: float = 1.0,
-    peaks: Mapping[str, float] | None = None,
-) -> bpy.types.Material:
-    """Make a material for a volume with these grids.
+def _thickness_of_solid(nodes: _Nodes, shader: bpy.types.Node, grid: str, density: float) -> None:
+    """A level set stores signed distances: dense where they are negative, empty elsewhere."""
+    distance = nodes.add("ShaderNodeAttribute", -3, 0.0, "Signed distance", attribute_name=grid)
+    inside = nodes.add("ShaderNodeMath", -2, 0.0, "Inside", operation="LESS_THAN")
+    inside.inputs[1].default_value = 0.0
+    thick = nodes.add("ShaderNodeMath", -1, 0.0, "Thickness", operation="MULTIPLY")
+    thick.inputs[1].default_value = density
+    nodes.join(distance.outputs["Fac"], inside.inputs[0])
+    nodes.join(inside.outputs[0], thick.inputs[0])
+    nodes.join(thick.outputs[0], shader.inputs["Density"])
 
-    `scalars` and `vectors` name the fog grids of one and of three components, `level_sets` the signed distances.
-    `extent` is the longest side of the volume in scene units (> 0); `peaks` the largest value found in each grid.
-    """
-    scalars, peaks = list(scalars), peaks or {}
-    extent = extent if extent > 0.0 else 1.0
+
+def smoke_material(name: str, look: Look, survey: Survey) -> bpy.types.Material:
+    """Make a material for what a bake shows. `survey` measured it: the size of the volume and the largest values."""
+    extent = survey.extent or 1.0
     material = bpy.data.materials.new(name)
     if material.node_tree is None:  # before Blender 5.0 a material starts without nodes
         material.use_nodes = True
@@ -131,38 +163,24 @@ def smoke_material(
     shader = nodes.add("ShaderNodeVolumePrincipled", 0, 0.0)
     nodes.join(shader.outputs["Volume"], output.inputs["Volume"])
     inputs = shader.inputs
-    inputs["Color"].default_value = (0.5, 0.5, 0.52, 1.0)
+    inputs["Color"].default_value = SMOKE_COLOR
     inputs["Anisotropy"].default_value = 0.2
-    inputs["Temperature Attribute"].default_value = ""  # would add the glow of Blackbody Intensity, see above
+    inputs["Density"].default_value = 0.0
     inputs["Density Attribute"].default_value = ""
+    inputs["Temperature Attribute"].default_value = ""  # would add the glow of Blackbody Intensity, see above
 
-    smoke = density_name(scalars)
-    solid = next(iter(level_sets), None)
-    if smoke is not None:
-        peak = max(peaks.get(smoke, 1.0), FAINTEST_PEAK)
+    if look.smoke is not None and look.smoke in survey.level_sets:
+        _thickness_of_solid(nodes, shader, look.smoke, 4.0 * DEPTH_ALONG_EXTENT / extent)
+    elif look.smoke is not None:
+        peak = max(survey.peaks.get(look.smoke, 1.0), FAINTEST_PEAK)
         inputs["Density"].default_value = DEPTH_ALONG_EXTENT / (extent * peak)
-        inputs["Density Attribute"].default_value = smoke
-    elif solid is not None:
-        distance = nodes.add("ShaderNodeAttribute", -3, 0.0, "Signed distance", attribute_name=solid)
-        inside = nodes.add("ShaderNodeMath", -2, 0.0, "Inside", operation="LESS_THAN")
-        inside.inputs[1].default_value = 0.0
-        thick = nodes.add("ShaderNodeMath", -1, 0.0, "Thickness", operation="MULTIPLY")
-        thick.inputs[1].default_value = 4.0 * DEPTH_ALONG_EXTENT / extent
-        nodes.join(distance.outputs["Fac"], inside.inputs[0])
-        nodes.join(inside.outputs[0], thick.inputs[0])
-        nodes.join(thick.outputs[0], inputs["Density"])
-    else:
-        inputs["Density"].default_value = 0.0
-
-    flame = _first_known(scalars, FLAME_NAMES)
-    temperature = _first_known(scalars, TEMPERATURE_NAMES)
-    if flame is not None:
-        _glow_of_flame(nodes, shader, flame, GLOW_ALONG_EXTENT / (extent * max(peaks.get(flame, 1.0), 1.0)))
-    elif temperature is not None:
-        _glow_of_temperature(nodes, shader, temperature, GLOW_ALONG_EXTENT / extent)
-
-    color = _first_known(vectors, COLOR_NAMES)
-    if color is not None:
+        inputs["Density Attribute"].default_value = look.smoke
+    if look.flame is not None:
+        peak = max(survey.peaks.get(look.flame, 1.0), 1.0)
+        _glow_of_flame(nodes, shader, look.flame, peak, GLOW_ALONG_EXTENT / extent)
+    elif look.temperature is not None:
+        _glow_of_temperature(nodes, shader, look.temperature, GLOW_ALONG_EXTENT / extent)
+    if look.color is not None:
         inputs["Color"].default_value = (1.0, 1.0, 1.0, 1.0)
-        inputs["Color Attribute"].default_value = color
+        inputs["Color Attribute"].default_value = look.color
     return material

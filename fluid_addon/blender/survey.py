@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..volumes.grid import LEAF, Grid
+from ..volumes.openvdb_files import read_vdb
 
-__all__ = ["Box", "Survey", "survey_grids"]
+__all__ = ["Box", "Survey", "survey_frame", "survey_grids"]
 
 #: A voxel can be seen where it holds at least this share of the grid's largest value.
 VISIBLE_SHARE = 0.02
@@ -46,9 +48,11 @@ class Box:
 
 @dataclass
 class Survey:
-    """`peaks`: the largest value of each scalar grid. `visible`: where smoke or fire stands out; None where nowhere."""
+    """`peaks`: the largest value of each grid. `level_sets`: the grids that store signed distances. `visible`: where
+    something stands out; None where nothing does."""
 
     peaks: dict[str, float] = field(default_factory=dict)
+    level_sets: set[str] = field(default_factory=set)
     visible: Box | None = None
 
     @property
@@ -57,17 +61,25 @@ class Survey:
         return self.visible.longest_side if self.visible else None
 
 
-def survey_grids(grids: Iterable[Grid], shown: Sequence[str]) -> Survey:
-    """Measure the scalar grids of one frame. What can be seen is taken from those that `shown` names."""
+def survey_frame(file: Path, shapes: Sequence[str]) -> Survey:
+    """Measure the scalar grids of a VDB file that `shapes` names.
+
+    Raises grid-file-missing, grid-file-corrupt, package-missing.
+    """
+    return survey_grids(read_vdb(file, shapes) if shapes else [])
+
+
+def survey_grids(grids: Iterable[Grid]) -> Survey:
+    """Measure scalar grids."""
     survey = Survey()
     for grid in grids:
-        if grid.components:
-            continue
+        if grid.grid_class == "level set":
+            survey.level_sets.add(grid.name)
         values = _active_values(grid)
         if values.size == 0:
             continue
         survey.peaks[grid.name] = peak = float(values.max())
-        if grid.name in shown and (box := _box_of_voxels(grid, peak)):
+        if box := _box_of_voxels(grid, peak):
             survey.visible = box.united(survey.visible)
     return survey
 

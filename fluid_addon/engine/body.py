@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -10,11 +11,17 @@ from ..diagnostics import Diagnostic, FluidError, Place, did_you_mean
 from .glsl_tokens import Token, match_bracket, tokenize
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
-__all__ = ["Body", "place_in_code", "rewrite_body"]
+__all__ = ["OWN", "Body", "Offset", "near_name", "place_in_code", "rewrite_body"]
+
+#: From a voxel to the one that it reads, in voxels along x, y, z.
+Offset = tuple[int, int, int]
+OWN: Offset = (0, 0, 0)
 
 ACCESSES = ("ReadField", "SampleField", "WriteField")
 OWN_VOXEL = ("idx", "coord")
 PREFIX = "fs_"  # every generated name begins with it
+FARTHEST = 1024  # voxels along an axis; a longer way is as rare as it is dear, and goes by the general read
+_WHOLE_NUMBER = re.compile(r"(0|[1-9][0-9]{0,3})\Z")
 _REFUSED = dict.fromkeys(
     ("layout", "buffer", "uniform", "shared", "subroutine", "in", "out", "inout"),
     "The engine owns storage and layout; declare fields with add_field.",
@@ -30,17 +37,22 @@ class Body:
 
     Attributes:
         code: the body with every access rewritten; lines stay.
-        own_reads: fields read at the voxel itself.
+        near: the fields read at a fixed offset from the voxel, at (0, 0, 0) for the voxel itself, and the offsets.
         far_reads: fields read at a computed index or coordinate.
         samples: fields read between voxels.
         writes: outputs that are written.
     """
 
     code: str
-    own_reads: set[str] = field(default_factory=set)
+    near: dict[str, set[Offset]] = field(default_factory=dict)
     far_reads: set[str] = field(default_factory=set)
     samples: set[str] = field(default_factory=set)
     writes: set[str] = field(default_factory=set)
+
+
+def near_name(name: str, offset: Offset) -> str:
+    """What the value of a field at a fixed offset is called in a rewritten body."""
+    return f"{PREFIX}near_{''.join(f'm{-o}' if o < 0 else f'p{o}' for o in offset)}_{name}"
 
 
 def place_in_code(definition: StencilDefinition, line: int, column: int | None = None, width: int = 1) -> Place | None:
@@ -136,8 +148,9 @@ class _Checker:
 def rewrite_body(definition: StencilDefinition, whole_numbers: Collection[str] = ()) -> Body:
     """Check a body and rewrite its accesses.
 
-    `ReadField("f", idx)` becomes `fs_own_f()`, a read elsewhere `fs_read_f(where)`, `SampleField("f", p)` becomes
-    `fs_sample_f(p)` and `WriteField("f", idx, v)` becomes `fs_write_f(v)`. Line breaks stay where they are.
+    `ReadField("f", idx)` and `ReadField("f", coord + ivec3(0, 0, -1))` become the values `fs_near_p0p0p0_f` and
+    `fs_near_p0p0m1_f`, a read at a computed place `fs_read_f(where)`, `SampleField("f", p)` becomes `fs_sample_f(p)`
+    and `WriteField("f", idx, v)` becomes `fs_write_f(v)`. Line breaks stay where they are.
 
     Args:
         whole_numbers: names of fields that hold integers, which have no values between voxels.
@@ -152,21 +165,22 @@ def rewrite_body(definition: StencilDefinition, whole_numbers: Collection[str] =
     edits: list[tuple[int, int, str]] = []
     for position, call, name_token, comma, location in checker.accesses():
         name = name_token.text.strip("\"'")
-        own = len(location) == 1 and location[0].text in OWN_VOXEL
+        offset = _offset(location)
+        own = offset == OWN and len(location) == 1
         if not _allowed(checker, call, name_token, name, own, location):
             continue
         first = checker.tokens[position].start
+        closing = match_bracket(checker.tokens, position + 1)
         if call.text == "WriteField":
             body.writes.add(name)
-            closing = match_bracket(checker.tokens, position + 1)
             comma_after = comma + 1 + len(location)
             if closing is None or comma_after >= closing:
                 checker.complain("glsl-structure", call, f'WriteField("{name}", …) takes a value as third argument.')
                 continue
             edits.append((first, checker.tokens[comma_after].end, f"{PREFIX}write_{name}("))
-        elif own and call.text == "ReadField":
-            body.own_reads.add(name)
-            edits.append((first, location[0].end, f"{PREFIX}own_{name}("))
+        elif call.text == "ReadField" and offset is not None and closing == comma + 1 + len(location):
+            body.near.setdefault(name, set()).add(offset)
+            edits.append((first, checker.tokens[closing].end, near_name(name, offset)))
         else:
             sampled = call.text == "SampleField"
             if sampled and name in whole_numbers:
@@ -212,6 +226,32 @@ def _allowed(checker: _Checker, call: Token, token: Token, name: str, own: bool,
         checker.complain("needs-halos", token, message, "Say requires_halos = true.")
         return False
     return True
+
+
+def _offset(location: list[Token]) -> Offset | None:
+    """The fixed offset of a location that is `idx`, `coord`, `coord + ivec3(…)` or `coord - ivec3(…)`, or None."""
+    words = [token.text for token in location]
+    if len(words) == 1 and words[0] in OWN_VOXEL:
+        return OWN
+    if len(words) < 6 or words[0] != "coord" or words[1] not in "+-" or words[2:4] != ["ivec3", "("]:
+        return None
+    if words[-1] != ")":
+        return None
+    direction = 1 if words[1] == "+" else -1
+    parts = "".join(words[4:-1]).split(",")
+    numbers = [direction * number for part in parts if (number := _whole_number(part)) is not None]
+    if len(numbers) != len(parts) or len(parts) not in (1, 3):
+        return None
+    x, y, z = numbers * 3 if len(numbers) == 1 else numbers
+    return x, y, z
+
+
+def _whole_number(text: str) -> int | None:
+    """The value of a plain whole number with an optional sign, up to `FARTHEST`."""
+    digits = text.removeprefix("-") if text.startswith("-") else text.removeprefix("+")
+    if not _WHOLE_NUMBER.match(digits) or int(digits) > FARTHEST:
+        return None
+    return -int(digits) if text.startswith("-") else int(digits)
 
 
 def _apply(code: str, edits: list[tuple[int, int, str]]) -> str:

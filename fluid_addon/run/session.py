@@ -44,7 +44,7 @@ class _Session:
         self.progress = Progress(emit, request.last_frame)
         self.context = LuaContext(
             parameters=self.parameters,
-            log=lambda text: emit({"event": "log", "text": text}),
+            log=self.log,
             cancel=cancel,
             seconds=request.lua_seconds,
             memory_mb=request.lua_memory_mb,
@@ -52,6 +52,10 @@ class _Session:
             root=self.path.resolve().parent,
         )
         self.context.bind_engine(self.make_engine)
+
+    def log(self, text: str) -> None:
+        if not text.startswith("Lua Script Error: "):  # the error event says it
+            self.emit({"event": "log", "text": text})
 
     def environment(self) -> EngineEnvironment:
         return EngineEnvironment(
@@ -235,7 +239,7 @@ def _with_log(emit: Emit) -> Emit:
 def _log_line(event: Event) -> str:
     match event["event"]:
         case "error":
-            return "\n".join(item["text"] for item in event["diagnostics"])
+            return "\n".join(f"Lua Script Error: {item['text']}" for item in event["diagnostics"])
         case "log" | "note":
             return str(event["text"])
         case "frame":

@@ -1,58 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The folder of one run's frames, and the manifest that says what is in it.
+"""The folder of one run's frames.
 
 Every run gets a folder of its own, `<cache>/<name>-<token>/`, because Blender remembers a VDB file by its path until it
-quits. `manifest.json` in it is replaced as a whole after each finished frame; readers trust nothing else. It is JSON:
-
-    {"format": "fluid-script-bake", "version": 1,
-     "name": "smoke", "created": "2025-01-31T12:00:00+00:00", "creator": "Fluid Script 0.1.0",
-     "script_hash": "…", "device": "…", "parameters": {"buoyancy": 1.5}, "details": {…},
-     "frames": [
-      {"path": "smoke_0001.vdb", "frame": 1, "time": 0.0416, "size": 48211, "crc32": 305419896,
-       "grids": {"density": "half", "velocity": "vec3f"}},
-      …]}
-
-`path` is relative, parted by "/". `frame` is the place on the timeline, or null for a file without a number. `time` is
-simulated time in seconds, `size` in bytes, `crc32` that of the file, `grids` the kind of each grid (see grid.GridKind).
-`parameters` and `details` are what the run wants to remember. Readers pass over keys that they do not know; `version`
-rises only when an old reader would misread the file.
+quits. `manifest.json` in it (see the module `manifest` for what it says) is replaced as a whole after each finished
+frame; readers trust nothing else, and nothing that it does not name is ever deleted.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
 import secrets
 import threading
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .. import VERSION
+from .. import VERSION as CREATOR_VERSION
 from ..diagnostics import FluidError, fail
 from .atomic import disk_problem, write_bytes_atomically
-from .export_path import MANIFEST, checked_export_path, inside, timeline_frame
+from .export_path import MANIFEST, checked_export_path, inside, same_file_key, timeline_frame
+from .manifest import FORMAT, VERSION, BakedFrame, frame_line, manifest_text, read_manifest
+from .sequences import BakedSequence, sequences
 
-__all__ = ["Bake", "BakedFrame"]
+__all__ = ["Bake", "BakedFrame", "BakedSequence", "timeline_frame"]
 
-_FORMAT, _VERSION = "fluid-script-bake", 1
-_LARGEST_MANIFEST = 256 << 20  # bytes
 _TRIES = 16
-
-
-@dataclass(frozen=True)
-class BakedFrame:
-    """A finished file of a bake. `path` is relative to the bake's folder; see the module's text for the rest."""
-
-    path: str
-    frame: int | None
-    time: float
-    size: int
-    crc32: int
-    grids: Mapping[str, str]
 
 
 class Bake:
@@ -62,8 +37,8 @@ class Bake:
         self.folder = folder
         self._head = head
         self._frames = {frame.path: frame for frame in frames}
-        self._lines = {frame.path: _line(frame) for frame in frames}
-        self._folded = {frame.path.casefold(): frame.path for frame in frames}
+        self._lines = {frame.path: frame_line(frame) for frame in frames}
+        self._spelling = {same_file_key(frame.path): frame.path for frame in frames}
         self._lock = threading.Lock()
 
     @classmethod
@@ -83,40 +58,29 @@ class Bake:
         """
         slug = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:48] or "bake"
         head = {
-            "format": _FORMAT,
-            "version": _VERSION,
+            "format": FORMAT,
+            "version": VERSION,
             "name": name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "creator": f"Fluid Script {VERSION}",
+            "creator": f"Fluid Script {CREATOR_VERSION}",
             "script_hash": script_hash,
             "device": device,
             "parameters": dict(parameters or {}),
             "details": dict(details or {}),
         }
-        bake = cls(_new_folder(cache, slug), head, [])
-        bake._save()
+        bake = cls(_new_folder(cache.absolute(), slug), head, [])
+        try:
+            bake._save()
+        except FluidError:
+            with contextlib.suppress(OSError):
+                bake.folder.rmdir()
+            raise
         return bake
 
     @classmethod
     def open(cls, folder: Path) -> Bake:
-        """Read the manifest of a folder. Raises bake-missing where there is none, bake-corrupt where it is no good."""
-        path = folder / MANIFEST
-        try:
-            if path.stat().st_size > _LARGEST_MANIFEST:
-                raise _corrupt(path, f"it is larger than {_LARGEST_MANIFEST >> 20} MiB")
-            text = path.read_bytes()
-        except (OSError, ValueError) as error:
-            raise fail(
-                "bake-missing",
-                f'There is no bake in "{folder}" ({getattr(error, "strerror", None) or error}).',
-                "Choose the folder that holds manifest.json, or run the simulation again.",
-            ) from error
-        try:
-            content = json.loads(text, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise _corrupt(path, f"it is not JSON ({error})") from error
-        head, frames = _checked_manifest(path, content)
-        return cls(folder, head, frames)
+        """The bake in a folder. Raises bake-missing where there is none, bake-corrupt where its manifest is no good."""
+        return cls(folder.resolve() if folder.is_symlink() else folder.absolute(), *read_manifest(folder))
 
     @property
     def name(self) -> str:
@@ -141,7 +105,7 @@ class Bake:
         """
         parts = checked_export_path(relative)
         with self._lock:
-            taken = self._folded.get(relative.casefold(), relative)
+            taken = self._spelling.get(same_file_key(relative), relative)
         if taken != relative:
             raise fail(
                 "export-path",
@@ -166,10 +130,14 @@ class Bake:
         frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids))
         with self._lock:
             self._frames[relative] = frame
-            self._lines[relative] = _line(frame)
-            self._folded[relative.casefold()] = relative
+            self._lines[relative] = frame_line(frame)
+            self._spelling[same_file_key(relative)] = relative
         self._save()
         return frame
+
+    def sequences(self) -> list[BakedSequence]:
+        """The files grouped by what Blender can show as one animated volume."""
+        return sequences(self.frames)
 
     def damaged(self, checksums: bool = False) -> list[tuple[BakedFrame, str]]:
         """Frames whose file is missing or has another size (or another checksum, if asked for), and what is wrong."""
@@ -216,25 +184,8 @@ class Bake:
     def _save(self) -> None:
         """Replace the manifest. Frames are kept as the text that they become, so that a long bake stays cheap."""
         with self._lock:
-            head = json.dumps(self._head, ensure_ascii=False, allow_nan=False, indent=1)
-            frames = ",\n  ".join(self._lines.values())
-        text = f'{head[:-2]},\n "frames": [\n  {frames}]}}\n'
+            text = manifest_text(self._head, self._lines.values())
         write_bytes_atomically(self.folder / MANIFEST, text.encode())
-
-
-def _line(frame: BakedFrame) -> str:
-    return json.dumps(
-        {
-            "path": frame.path,
-            "frame": frame.frame,
-            "time": frame.time,
-            "size": frame.size,
-            "crc32": frame.crc32,
-            "grids": dict(frame.grids),
-        },
-        ensure_ascii=False,
-        allow_nan=False,
-    )
 
 
 def _new_folder(cache: Path, slug: str) -> Path:
@@ -257,50 +208,3 @@ def _size_and_crc32(path: Path) -> tuple[int, int]:
             size += len(block)
             crc32 = zlib.crc32(block, crc32)
     return size, crc32
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
-
-
-def _corrupt(path: Path, why: str) -> FluidError:
-    return fail("bake-corrupt", f'The bake "{path.parent.name}" cannot be used: {why}.', "Run the simulation again.")
-
-
-def _checked_manifest(path: Path, content: Any) -> tuple[dict[str, Any], list[BakedFrame]]:
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise _corrupt(path, f"{path.name} is not the manifest of a bake")
-    version = content.get("version")
-    if version != _VERSION:
-        raise _corrupt(path, f"its manifest has the version {version!r}, and {_VERSION} is read")
-    head = {key: value for key, value in content.items() if key != "frames"}
-    for key, kind in (("name", str), ("script_hash", str), ("device", str), ("parameters", dict), ("details", dict)):
-        if not isinstance(head.get(key), kind):
-            raise _corrupt(path, f'"{key}" is missing from its manifest or no {kind.__name__}')
-    entries = content.get("frames")
-    if not isinstance(entries, list):
-        raise _corrupt(path, "its manifest has no list of frames")
-    frames = [_checked_frame(path, number, entry) for number, entry in enumerate(entries, 1)]
-    if len({frame.path.casefold() for frame in frames}) != len(frames):
-        raise _corrupt(path, "its manifest names a file twice")
-    return head, frames
-
-
-def _checked_frame(path: Path, number: int, entry: Any) -> BakedFrame:
-    def get(key: str, kind: type | tuple[type, ...]) -> Any:
-        value = entry.get(key) if isinstance(entry, dict) else None
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise _corrupt(path, f'entry {number} of its frames has no "{key}" that makes sense')
-        return value
-
-    relative = get("path", str)
-    try:
-        checked_export_path(relative)
-    except FluidError as error:
-        raise _corrupt(path, f"entry {number} of its frames lies outside: {error}") from error
-    grids = get("grids", dict)
-    frame = get("frame", (int, type(None)))
-    size, crc32 = get("size", int), get("crc32", int)
-    if size < 0 or not 0 <= crc32 < 1 << 32 or (frame or 0) < 0 or not all(isinstance(v, str) for v in grids.values()):
-        raise _corrupt(path, f"entry {number} of its frames has numbers that make no sense")
-    return BakedFrame(relative, frame, float(get("time", (int, float))), size, crc32, grids)

@@ -9,19 +9,28 @@ from __future__ import annotations
 import re
 import stat
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..diagnostics import FluidError, fail
 
-__all__ = ["MANIFEST", "checked_export_path", "inside", "timeline_frame", "trailing_number"]
+__all__ = [
+    "LAST_FRAME",
+    "MANIFEST",
+    "checked_export_path",
+    "inside",
+    "same_file_key",
+    "timeline_frame",
+    "trailing_number",
+]
 
 #: The file in a bake's folder that says what the bake holds; no export may take its name.
 MANIFEST = "manifest.json"
+#: The last frame of Blender's timeline.
+LAST_FRAME = 1_048_574
 
 _LONGEST_PATH = 400  # characters
 _LONGEST_NAME = 180  # bytes of UTF-8; a name of 255 is the limit of most disks, and part files need some of it
 _DEEPEST = 16
-_LAST_FRAME = 1_048_574  # of Blender's timeline
 _FORBIDDEN = '<>:"|?*\\'
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+\Z")
@@ -34,7 +43,7 @@ def checked_export_path(relative: str) -> tuple[str, ...]:
     if len(relative) > _LONGEST_PATH:
         raise _refused(relative, f"is longer than {_LONGEST_PATH} characters")
     for character in relative:
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
             raise _refused(relative, f"has the invisible character U+{ord(character):04X}")
         if character in _FORBIDDEN:
             hint = 'Part folders with "/".' if character == "\\" else None
@@ -81,6 +90,11 @@ def inside(folder: Path, parts: tuple[str, ...], make_folders: bool = False) -> 
     return path
 
 
+def same_file_key(relative: str) -> str:
+    """Equal for paths that some system takes for one and the same file."""
+    return unicodedata.normalize("NFC", relative).casefold()
+
+
 def trailing_number(stem: str) -> tuple[str, str]:
     """A name without its suffix, split before the digits at its end: ("frame_", "0010"); the digits may be ""."""
     digits = _NUMBER.search(stem)
@@ -89,14 +103,10 @@ def trailing_number(stem: str) -> tuple[str, str]:
 
 def timeline_frame(relative: str) -> int | None:
     """The number at the end of the file's name, or None where there is none that Blender's timeline can show."""
-    digits = trailing_number(_stem(relative))[1].lstrip("0") or "0"
-    if not trailing_number(_stem(relative))[1] or len(digits) > len(str(_LAST_FRAME)):
+    digits = trailing_number(PurePosixPath(relative).stem)[1]
+    if not digits or len(digits.lstrip("0")) > len(str(LAST_FRAME)):
         return None
-    return int(digits) if int(digits) <= _LAST_FRAME else None
-
-
-def _stem(relative: str) -> str:
-    return Path(relative.rsplit("/", 1)[-1]).stem
+    return int(digits) if int(digits) <= LAST_FRAME else None
 
 
 def _refused(relative: str, why: str, hint: str | None = None) -> FluidError:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .bake import BakedFrame
 from .export_path import trailing_number
+from .manifest import BakedFrame
 
 __all__ = ["BakedSequence", "sequences"]
 
@@ -61,6 +61,6 @@ def sequences(frames: Iterable[BakedFrame]) -> list[BakedSequence]:
         for digits, chosen in by_digits.items():
             chosen.sort(key=lambda frame: frame.frame or 0)
             if digits == 1:  # the first name has the fewest digits
-                digits = len(trailing_number(Path(chosen[0].path).stem)[1])  # noqa: PLW2901
+                digits = len(trailing_number(Path(chosen[0].path).stem)[1])
             found.append(BakedSequence(folder, prefix, suffix, digits, tuple(chosen)))
     return sorted(found, key=lambda sequence: (sequence.folder, sequence.prefix, sequence.suffix, sequence.digits))

@@ -1,68 +1,104 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Coordinate to index to buffer, for a dense domain. Its Python twin is fluid_addon/engine/address.py.
 // z is the fastest axis, as in OpenVDB. Nothing else in the house knows how voxels lie in memory.
+//
+// Every function gives a place that exists, whatever it is asked for, and says apart from it whether that is the voxel
+// asked for: so a kernel loads first and selects the background afterwards, which costs far less than a branch around
+// the load.
 
 layout(constant_id = 3) const int FS_SIZE_X = 1;
 layout(constant_id = 4) const int FS_SIZE_Y = 1;
 layout(constant_id = 5) const int FS_SIZE_Z = 1;
-// 0 open, 1 clamp, 2 periodic
 layout(constant_id = 6) const int FS_BOUNDARY_X = 0;
 layout(constant_id = 7) const int FS_BOUNDARY_Y = 0;
 layout(constant_id = 8) const int FS_BOUNDARY_Z = 0;
+const int FS_OPEN = 0;
+const int FS_CLAMP = 1;
+const int FS_PERIODIC = 2;
 
 const ivec3 domain_size = ivec3(FS_SIZE_X, FS_SIZE_Y, FS_SIZE_Z);
 const int FS_VOXELS = FS_SIZE_X * FS_SIZE_Y * FS_SIZE_Z;
 
-// The voxel of this invocation.
-ivec3 fs_coord;
-int fs_index;
-
+// What this invocation computes: a voxel, or a block of them.
 ivec3 invocation_coord() {
     return ivec3(gl_GlobalInvocationID.zyx);
-}
-
-int voxel_index(ivec3 c) {
-    return (c.x * FS_SIZE_Y + c.y) * FS_SIZE_Z + c.z;
 }
 
 bool InDomain(ivec3 c) {
     return uint(c.x) < uint(FS_SIZE_X) && uint(c.y) < uint(FS_SIZE_Y) && uint(c.z) < uint(FS_SIZE_Z);
 }
 
-// One coordinate brought into 0 … size-1 by its axis' boundary rule; an open axis leaves it where it is.
+// ===== From a coordinate inside the domain to an index
+
+int voxel_index(ivec3 c) {
+    return (c.x * FS_SIZE_Y + c.y) * FS_SIZE_Z + c.z;
+}
+
+// The index of a chunk of `voxels` neighbours along z, counted in chunks; c.z counts chunks as well.
+int chunk_index(ivec3 c, const int voxels) {
+    return (c.x * FS_SIZE_Y + c.y) * (FS_SIZE_Z / voxels) + c.z;
+}
+
+// ===== From any coordinate to one inside the domain
+
+// A coordinate along one axis by the axis' boundary rule, always 0 … size-1.
 int fs_bring_in(int c, int size, int boundary) {
-    if (boundary == 1) {
-        return clamp(c, 0, size - 1);
-    }
-    if (boundary == 2) {
+    if (boundary == FS_PERIODIC) {
         int remainder = c % size;
         return remainder < 0 ? remainder + size : remainder;
     }
-    return c;
+    return clamp(c, 0, size - 1);
 }
 
-// Where voxel c lies in a field's buffer. False: outside an open domain, and `index` is a valid one all the same.
+// Whether the coordinate has a voxel: all do, but those outside an open axis.
+bool fs_is_there(int c, int brought_in, int boundary) {
+    return boundary != FS_OPEN || brought_in == c;
+}
+
+// Where voxel c lies in a field's buffer. False: outside an open domain.
 bool locate(ivec3 c, out int index) {
-    c.x = fs_bring_in(c.x, FS_SIZE_X, FS_BOUNDARY_X);
-    c.y = fs_bring_in(c.y, FS_SIZE_Y, FS_BOUNDARY_Y);
-    c.z = fs_bring_in(c.z, FS_SIZE_Z, FS_BOUNDARY_Z);
-    bool inside = InDomain(c);
-    index = inside ? voxel_index(c) : fs_index;
-    return inside;
+    int x = fs_bring_in(c.x, FS_SIZE_X, FS_BOUNDARY_X);
+    int y = fs_bring_in(c.y, FS_SIZE_Y, FS_BOUNDARY_Y);
+    int z = fs_bring_in(c.z, FS_SIZE_Z, FS_BOUNDARY_Z);
+    index = voxel_index(ivec3(x, y, z));
+    return fs_is_there(c.x, x, FS_BOUNDARY_X) && fs_is_there(c.y, y, FS_BOUNDARY_Y)
+        && fs_is_there(c.z, z, FS_BOUNDARY_Z);
 }
 
 // The same for an index that a script computed: outside 0 … voxels-1 it is outside the domain.
 bool locate(int i, out int index) {
-    bool inside = uint(i) < uint(FS_VOXELS);
-    index = inside ? i : fs_index;
-    return inside;
+    index = clamp(i, 0, FS_VOXELS - 1);
+    return index == i;
 }
 
-// A position brought near the domain, so that its floor fits an integer; NaN becomes a place outside.
-vec3 fs_near_domain(vec3 p) {
-    vec3 size = vec3(domain_size);
-    if (FS_BOUNDARY_X == 2) { p.x -= size.x * floor(p.x / size.x); }
-    if (FS_BOUNDARY_Y == 2) { p.y -= size.y * floor(p.y / size.y); }
-    if (FS_BOUNDARY_Z == 2) { p.z -= size.z * floor(p.z / size.z); }
-    return min(max(p, vec3(-2.0)), size + 1.0);
+bool locate(uint i, out int index) {
+    index = int(min(i, uint(FS_VOXELS - 1)));
+    return uint(index) == i;
+}
+
+// ===== Between voxels
+
+// The two voxels around a position along one axis, and how far the position lies from the low one, 0 … 1.
+struct fs_Span {
+    int low;
+    int high;
+    bool has_low;
+    bool has_high;
+    float part;
+};
+
+fs_Span fs_span(float p, int size, int boundary) {
+    if (boundary == FS_PERIODIC) {
+        p -= float(size) * floor(p / float(size));
+    }
+    // Comparisons in this sense turn NaN into a number, and what is left fits an integer.
+    float lowest = boundary == FS_OPEN ? -1.0 : 0.0;
+    float highest = boundary == FS_CLAMP ? float(size - 1) : float(size);
+    p = p > lowest ? p : lowest;
+    p = p < highest ? p : highest;
+    float whole = floor(p);
+    int c = int(whole);
+    int low = fs_bring_in(c, size, boundary);
+    int high = fs_bring_in(c + 1, size, boundary);
+    return fs_Span(low, high, fs_is_there(c, low, boundary), fs_is_there(c + 1, high, boundary), p - whole);
 }

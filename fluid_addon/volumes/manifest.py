@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The manifest of a bake: what its folder holds. It is JSON, and readers trust nothing else in the folder.
+
+    {"format": "fluid-script-bake", "version": 1,
+     "name": "smoke", "created": "2025-01-31T12:00:00+00:00", "creator": "Fluid Script 0.1.0",
+     "script_hash": "…", "device": "…", "parameters": {"buoyancy": 1.5}, "details": {…},
+     "frames": [
+      {"path": "smoke_0001.vdb", "frame": 1, "time": 0.0416, "size": 48211, "crc32": 305419896,
+       "grids": {"density": "half", "velocity": "vec3f"}},
+      …]}
+
+`path` is relative, parted by "/". `frame` is the place on the timeline, or null for a file without a number. `time` is
+simulated time in seconds, `size` in bytes, `crc32` that of the file, `grids` the kind of each grid (see grid.GridKind).
+`parameters` and `details` are what the run wants to remember. Readers pass over keys that they do not know; `version`
+rises only when an old reader would misread the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..diagnostics import FluidError, fail
+from .export_path import LAST_FRAME, MANIFEST, checked_export_path, same_file_key
+
+__all__ = ["FORMAT", "VERSION", "BakedFrame", "frame_line", "manifest_text", "read_manifest"]
+
+FORMAT, VERSION = "fluid-script-bake", 1
+_LARGEST = 256 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class BakedFrame:
+    """A finished file of a bake. `path` is relative to the bake's folder; see the module's text for the rest."""
+
+    path: str
+    frame: int | None
+    time: float
+    size: int
+    crc32: int
+    grids: Mapping[str, str]
+
+
+def frame_line(frame: BakedFrame) -> str:
+    """The line of a frame in the manifest."""
+    entry = {
+        "path": frame.path,
+        "frame": frame.frame,
+        "time": frame.time,
+        "size": frame.size,
+        "crc32": frame.crc32,
+        "grids": dict(frame.grids),
+    }
+    return json.dumps(entry, allow_nan=False)
+
+
+def manifest_text(head: Mapping[str, Any], lines: Iterable[str]) -> str:
+    """The manifest with everything but the frames in `head`, and the frames as `frame_line` gives them."""
+    start = json.dumps(head, allow_nan=False, indent=1)[:-2]
+    return start + ',\n "frames": [\n  ' + ",\n  ".join(lines) + "]}\n"
+
+
+def read_manifest(folder: Path) -> tuple[dict[str, Any], list[BakedFrame]]:
+    """Head and frames of the bake in `folder`. Raises bake-missing where there is none, bake-corrupt where it is no good."""
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise _corrupt(folder, f"its manifest is larger than {_LARGEST >> 20} MiB")
+        text = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise fail(
+            "bake-missing",
+            f'There is no bake in "{folder}" ({getattr(error, "strerror", None) or error}).',
+            f"Choose the folder that holds {MANIFEST}, or run the simulation again.",
+        ) from error
+    try:
+        content = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(folder, f"its manifest is not JSON ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise _corrupt(folder, f"its {MANIFEST} is not the manifest of a bake")
+    version = content.get("version")
+    if version != VERSION:
+        raise _corrupt(folder, f"its manifest has the version {version!r}, and {VERSION} is read")
+    head = {key: value for key, value in content.items() if key != "frames"}
+    for key, kind in (("name", str), ("script_hash", str), ("device", str), ("parameters", dict), ("details", dict)):
+        if not isinstance(head.get(key), kind):
+            raise _corrupt(folder, f'"{key}" is missing from its manifest or is no {kind.__name__}')
+    entries = content.get("frames")
+    if not isinstance(entries, list):
+        raise _corrupt(folder, "its manifest has no list of frames")
+    frames = [_checked_frame(folder, number, entry) for number, entry in enumerate(entries, 1)]
+    if len({same_file_key(frame.path) for frame in frames}) != len(frames):
+        raise _corrupt(folder, "its manifest names a file twice")
+    return head, frames
+
+
+def _checked_frame(folder: Path, number: int, entry: Any) -> BakedFrame:
+    def get(key: str, *kinds: type) -> Any:
+        value = entry.get(key) if isinstance(entry, dict) else None
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise _corrupt(folder, f'entry {number} of its frames has no "{key}" that makes sense')
+        return value
+
+    relative = get("path", str)
+    try:
+        checked_export_path(relative)
+    except FluidError as error:
+        raise _corrupt(folder, f"entry {number} of its frames cannot be in its folder: {error}") from error
+    frame, time, size, crc32 = (
+        get("frame", int, type(None)),
+        get("time", int, float),
+        get("size", int),
+        get("crc32", int),
+    )
+    grids = get("grids", dict)
+    for key, value, largest in (
+        ("frame", frame or 0, LAST_FRAME),
+        ("time", abs(time), 1e18),
+        ("size", size, 1 << 62),
+        ("crc32", crc32, (1 << 32) - 1),
+    ):
+        if not 0 <= value <= largest:
+            raise _corrupt(folder, f'entry {number} of its frames has a "{key}" out of range')
+    if not all(isinstance(kind, str) for kind in grids.values()):
+        raise _corrupt(folder, f"entry {number} of its frames has grids without a kind")
+    return BakedFrame(relative, frame, float(time), size, crc32, grids)
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
+
+
+def _corrupt(folder: Path, why: str) -> FluidError:
+    return fail("bake-corrupt", f'The bake "{folder.name}" cannot be used: {why}.', "Run the simulation again.")
