@@ -70,6 +70,7 @@ class FluidEngine:
         self._source: GridSource | None = None
         self._frame, self._time = 0, 0.0
         self._failed: set[str] = set()
+        self.guessed = False  # in a check, values were asked for that only a run knows
         self._announced: tuple[int, int] | None = None
         rules = parse_boundary(boundary)
         if grid_file is not None:
@@ -286,6 +287,7 @@ class FluidEngine:
         if self._simulation is not None:
             values = self._simulation.reduce(found, op)
         else:  # in a check a field is what it was at its start
+            self.guessed = True
             scale = self.domain.address.voxels if op == "sum" else 1
             values = tuple(v * scale for v in found.background)
             values = (math.hypot(*values),) if OPERATIONS[op].root else values
@@ -305,6 +307,7 @@ class FluidEngine:
                 "bad-argument", f"There is no voxel {{{given}}} in a domain of {{{size}}}.", "Voxels count from 0."
             )
         x, y, z = (int(c) for c in coord)
+        self.guessed = self.guessed or self._simulation is None
         values = self._simulation.read(found, (x, y, z)) if self._simulation else found.background
         return values[0] if len(values) == 1 else values
 
