@@ -46,7 +46,7 @@ def _parameter(text: str) -> tuple[str, float | bool]:
     if value.lower() in ("true", "false"):
         return name, value.lower() == "true"
     try:
-        return name, float(value)
+        return name, float(value) if re.search(r"[.eEn]", value) else int(value)
     except ValueError:
         raise _usage(f'"{value}" is not a value for "{name}".', "Write a number, true or false.") from None
 

@@ -14,7 +14,7 @@ from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
 __all__ = ["explain"]
 
-_GENERATED = re.compile(r"fs_(own|read|sample|write)_(\w+)")
+_GENERATED = re.compile(r"fs_(near_(?:[pm]\d+){3}|read|sample|write)_(\w+)")
 _VECTOR = re.compile(r"(\d)-component vector of (bool|int|uint|float)")
 _LETTERS = {"bool": "b", "int": "i", "uint": "u", "float": ""}
 _QUALIFIERS = re.compile(r"\b(global|temp|const|in|highp|layout\([^)]*\)) ")
@@ -37,8 +37,8 @@ def explain(
         text = f'The kernel of "{definition.name}" does not compile ({first.file}:{first.line}: {first.text}).'
         place = place_in_code(definition, 0)
         return FluidError(Diagnostic("glsl-error", text, place, "Please report this script."))
-    found = [_explain_one(message, definition, fields, constants) for message in mine]
-    return FluidError(*dict.fromkeys(found))
+    first_of_line = {m.line: m for m in reversed(mine)}  # what follows on one line follows from its first error
+    return FluidError(*(_explain_one(m, definition, fields, constants) for m in reversed(first_of_line.values())))
 
 
 def _explain_one(
@@ -80,7 +80,7 @@ def _explain_one(
         code = "glsl-type"
         sentence = f"{_a(kinds[0])} cannot become {_a(kinds[1]).lower()}." if len(kinds) == 2 else f"{rest}."
     else:
-        clean = _kind(_GENERATED.sub(lambda m: f"{m[1].capitalize()}Field {m[2]}", rest)).rstrip(".")
+        clean = _kind(_GENERATED.sub(lambda m: f"{_call(m[1])} {m[2]}", rest)).rstrip(".")
         sentence = f'"{word}": {clean}.' if word else f"{clean[:1].upper()}{clean[1:]}."
     at = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) if word else None
     column = at.start() + 1 if at else None
@@ -91,7 +91,7 @@ def _wrong_access(
     generated: re.Match[str], definition: StencilDefinition, fields: dict[str, Field], line: int, text: str
 ) -> Diagnostic:
     verb, name = generated.groups()
-    call = {"own": "ReadField", "read": "ReadField", "sample": "SampleField", "write": "WriteField"}[verb]
+    call = _call(verb)
     at = re.search(rf"{call}\s*\(\s*\"?{name}\b", text)
     place = place_in_code(definition, line, at.start() + 1 if at else None, len(call))
     field = fields[name.removesuffix(BACK_BUFFER_SUFFIX) if name not in fields else name]
@@ -106,6 +106,11 @@ def _wrong_access(
         sentence = f'ReadField("{name}", …) takes an index or an ivec3.'
         hint = "Write ivec3(…) around the coordinate, or use SampleField to read between voxels."
     return Diagnostic("glsl-type", sentence, place, hint)
+
+
+def _call(verb: str) -> str:
+    """The access that the artist wrote, by the verb of its generated name."""
+    return {"sample": "SampleField", "write": "WriteField"}.get(verb, "ReadField")
 
 
 def _near(word: str, token: str) -> str:

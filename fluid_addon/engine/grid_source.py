@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ class GridSource:
     def values(self, field: Field, domain: Domain) -> npt.NDArray[Any] | None:
         """The start of a field, or None where the file has no grid of its name. Sets the field's grid class.
 
-        Voxels that a level set does not store take its background, of all other grids the field's.
+        A level set counts with its signed inside and outside; of all other grids only the active voxels do, and the
+        rest takes the field's background.
 
         Raises:
             FluidError: `grid-mismatch` when the format cannot hold the grid or it lies on another lattice.
@@ -95,10 +97,18 @@ class GridSource:
         level_set = grid.grid_class == "level set"
         if grid.grid_class in ("level set", "staggered"):
             field.grid_class = grid.grid_class
-        outside = grid.background if level_set else _value(grid, field)
-        values: npt.NDArray[Any] = grid.dense(domain.low, domain.size, outside)
+        values: npt.NDArray[Any] = (grid if level_set else _on(grid, field)).dense(domain.low, domain.size)
         return values
 
 
-def _value(grid: Grid, field: Field) -> Any:
-    return field.background if grid.components else field.background[0]
+def _on(grid: Grid, field: Field) -> Grid:
+    """The grid with the field's background wherever it is not active."""
+    background = np.asarray(field.background if grid.components else field.background[0], grid.dtype)
+    wide = (..., *([None] * len(grid.components)))
+    tiles = grid.tiles
+    return dataclasses.replace(
+        grid,
+        background=background.tolist(),
+        leaf_values=np.where(grid.leaf_masks[wide], grid.leaf_values, background),
+        tiles=dataclasses.replace(tiles, values=np.where(tiles.active[wide], tiles.values, background)),
+    )

@@ -87,7 +87,7 @@ ESCAPES = {
     "d30-sort-large": ("local t = {} for i = 1, 3e5 do t[i] = -i end while true do table.sort(t) end", T),
     "pattern-backtracking": ("(('a'):rep(64)):find(('.-'):rep(30) .. 'b')", D),
     "pattern-hidden-in-a-set": ("(('a'):rep(64)):find('[%%]*' .. ('.-'):rep(30) .. ']')", D),
-    "pattern-loop": ("local s = ('a'):rep(3e4) while true do s:find('a*b') end", T),
+    "pattern-loop": ("local s = ('a'):rep(2000) while true do s:find('a*b') end", T),
     "pattern-plain": ("local s = ('a'):rep(1e6) s:find(('a'):rep(5e5) .. 'b', 1, true)", D),
     "strings-loop": ("local s = ('a'):rep(1e6) while true do s:upper() end", T),
     "load-loop": ("while true do load('x = 1') end", T),
@@ -109,7 +109,7 @@ ESCAPES = {
         " t[#t + 1] = ('x'):rep(1e6) .. #t end",
         M,
     ),
-    "stack-overflow": ("local function f() return 1 + f() end f()", D),
+    "memory-stack": ("local function f() return 1 + f() end f()", M),
     "engine-metatable": ("print(getmetatable(FluidEngine), getmetatable(Format), getmetatable(params))", "false\tfalse\tfalse"),
     "engine-set-metatable": ("setmetatable(FluidEngine, {})", D),
     "engine-method-on-a-table": ("sim = FluidEngine.new{domain_size = {1, 1, 1}} sim.step({}, 1)", ["bad-argument"]),
@@ -121,7 +121,7 @@ ESCAPES = {
 @pytest.mark.parametrize("name", ESCAPES)
 def test_an_escape_comes_to_nothing(lua, name: str) -> None:
     script, expected = ESCAPES[name]
-    code = lua.code(script, seconds=0.15, memory_mb=48)
+    code = lua.code(script, seconds=0.15, memory_mb=16)
     if isinstance(expected, list):
         assert [code] == expected
     else:
@@ -142,7 +142,7 @@ def test_no_file_of_the_machine_is_quoted(lua) -> None:
 def test_d15_what_a_script_prints_is_bounded(lua) -> None:
     lua.run("for i = 1, 50 do print(('x'):rep(100000)) end")
     assert len(lua.lines) == 50
-    assert {len(line) for line in lua.lines} == {4096 + len("… (95904 more)")}
+    assert {len(line) for line in lua.lines} == {4096 + len("…")}
 
 
 def test_all_that_a_script_prints_is_bounded(lua) -> None:
@@ -214,9 +214,8 @@ def test_honest_lua_works(lua, name: str) -> None:
 
 def test_random_numbers_repeat(lua) -> None:
     script = "print(math.random(1, 1e9), math.random()) math.randomseed() print(math.random(1, 1e9))"
-    first = lua.printed(script)
-    again = lua.printed(script)
-    assert first == again[2:]
+    first = lua.printed(script)[:]
+    assert lua.printed(script) == first * 2
     assert first[0].split("\t")[0] == first[1]
 
 
