@@ -113,10 +113,29 @@ def _call(verb: str) -> str:
     return {"sample": "SampleField", "write": "WriteField"}.get(verb, "ReadField")
 
 
-def _near(word: str, token: str) -> str:
-    if word:
-        return f', near "{word}"'
-    return f", near {token.lower().replace('_', ' ')}" if token else ""
+_MARKS = {
+    "COMMA": '","',
+    "SEMICOLON": '";"',
+    "EQUAL": '"="',
+    "LEFT_PAREN": '"("',
+    "RIGHT_PAREN": '")"',
+    "LEFT_BRACE": '"{"',
+    "RIGHT_BRACE": '"}"',
+    "RIGHT_BRACKET": '"]"',
+    "IDENTIFIER": "a name",
+    "FLOATCONSTANT": "a number",
+    "INTCONSTANT": "a number",
+}
+
+
+def _surprise(message: str) -> str:
+    """`syntax error, unexpected IDENTIFIER, expecting COMMA or SEMICOLON` in words."""
+    found = re.search(r"unexpected ([A-Z_]+)(?:, expecting ([A-Z_]+(?: or [A-Z_]+)*))?", message)
+    if not found or found[1] not in _MARKS:
+        return ""
+    wanted = [_MARKS[token] for token in (found[2] or "").split(" or ") if token in _MARKS]
+    expected = f" where {' or '.join(wanted)} is expected" if wanted else " where it makes no sense"
+    return f": {_MARKS[found[1]]} comes{expected}"
 
 
 def _kind(text: str) -> str:

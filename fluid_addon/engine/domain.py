@@ -105,7 +105,7 @@ def check_size(size: Sequence[int]) -> tuple[int, int, int]:
     if x * y * z > MAX_VOXELS:
         raise fail(
             "bad-extent",
-            f'"domain_size" {{{x}, {y}, {z}}} has {x * y * z / 1e9:.1f} thousand million voxels; 2.1 is the most.',
+            f'"domain_size" {{{x}, {y}, {z}}} has {x * y * z:,} voxels; {MAX_VOXELS:,} is the most.',
             "Make the domain smaller.",
         )
     return x, y, z

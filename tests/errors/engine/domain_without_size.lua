@@ -1,0 +1,1 @@
+sim = FluidEngine.new{voxel_size = 0.1}

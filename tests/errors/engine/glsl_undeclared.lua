@@ -1,0 +1,12 @@
+sim = FluidEngine.new{domain_size = {8, 8, 8}}
+sim:add_field("density", Format.R32F, 0)
+sim:add_field("velocity", Format.R32G32B32F, {0, 0, 0})
+sim:add_field("count", Format.R32I, 0)
+sim:add_stencil("move", {
+    inputs = {"density", "velocity"},
+    outputs = {"density_new"},
+    code = [[
+        float d = ReadField("density", idx);
+        WriteField("density_new", idx, d + sped * dt);
+    ]]
+})

@@ -1,0 +1,1 @@
+sim = FluidEngine.new{grid_file = "words.nvdb"}
