@@ -72,8 +72,7 @@ def _explain_one(
         hint = did_you_mean(word, names)
         hint = hint if hint and hint.startswith("Did") else None
     elif "syntax error" in rest:
-        token = rest.partition("unexpected ")[2].split(",")[0]
-        sentence = f"The code is not GLSL here{_near(word, token)}."
+        sentence = f"The code is not GLSL here{_surprise(rest)}."
         hint = 'Look for a missing ";" or operator here or at the end of the line before.'
     elif "cannot convert from" in rest:
         kinds = [_kind(k) for k in re.findall(r"' ?([^']*)'", rest)]
