@@ -184,6 +184,7 @@ class Exporter:
         self._thread.join()
         self._simulation.execution.idle()
         self._release_slots()
+        self._error = None  # its traceback holds on to this exporter
 
 
 def write_frame(bake: Bake, domain: Domain, request: ExportRequest, arrays: Sequence[npt.NDArray[Any]]) -> int:

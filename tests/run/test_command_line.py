@@ -218,3 +218,25 @@ def test_what_is_pinned_of_the_protocol():
     for damaged in (whole[:2], whole[:10], b"\xff\xff\xff\xff" + whole, b"\0\0\0\x02[]", b"\0\0\0\x02{]"):
         with pytest.raises(ProtocolError):
             read_message(io.BytesIO(damaged))
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs to mount a small file system")
+@pytest.mark.parametrize("where", [(), ("--in-process",)], ids=["worker", "in process"])
+def test_a_full_disk_ends_the_run_and_keeps_the_frames_before(command, tmp_path, where):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], check=True)
+    try:
+        noisy = SMOKE.replace("params.gain * dt", "params.gain * Random(coord, frame)")
+        (tmp_path / "noisy.lua").write_text(noisy.replace("{12, 12, 12}", "{24, 24, 24}"))
+        done = command("run", "noisy.lua", "-o", "disk", *where)
+        assert done.returncode == 5, done.stderr
+        assert "error[disk-full]" in done.stderr and "noisy.lua:9" in done.stderr
+        assert "leaked" not in done.stderr
+        (folder,) = disk.iterdir()
+        bake = Bake.open(folder)
+        assert 1 <= len(bake.frames) < 6
+        assert bake.damaged(checksums=True) == []
+        assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", *(f.path for f in bake.frames)]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
