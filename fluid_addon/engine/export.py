@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,6 +149,7 @@ class Exporter:
                     slot.buffer.invalidate()
                     self._write(request, slot.buffer)
             except FluidError as error:
+                _forget_locals(error)
                 if error.code != "cancelled":
                     self._error = error.at(request.place)
             except Exception as error:  # a fault of ours must reach the artist, not end a thread in silence
@@ -184,7 +186,13 @@ class Exporter:
         self._thread.join()
         self._simulation.execution.idle()
         self._release_slots()
-        self._error = None  # its traceback holds on to this exporter
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Let go of the grids and arrays that the frames of a kept error would hold until the process ends."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def write_frame(bake: Bake, domain: Domain, request: ExportRequest, arrays: Sequence[npt.NDArray[Any]]) -> int:
