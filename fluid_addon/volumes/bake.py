@@ -122,11 +122,11 @@ class Bake:
 
         A later file of the same path takes the place of the earlier one. Raises disk-full and disk-error.
         """
-        path = inside(self.folder, checked_export_path(relative))
+        parts = checked_export_path(relative)
         try:
-            size, crc32 = _size_and_crc32(path)
+            size, crc32 = _size_and_crc32(inside(self.folder, parts))
         except OSError as error:
-            raise disk_problem(path, error) from error
+            raise disk_problem(self.folder.joinpath(*parts), error) from error
         frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids))
         with self._lock:
             self._frames[relative] = frame
@@ -165,12 +165,11 @@ class Bake:
         for frame in self.frames:
             try:
                 path = inside(self.folder, checked_export_path(frame.path))
+                path.unlink(missing_ok=True)
             except FluidError:  # a link has come in the way: what lies behind it is not ours
                 continue
-            try:
-                path.unlink(missing_ok=True)
             except OSError as error:
-                raise disk_problem(path, error) from error
+                raise disk_problem(self.folder / frame.path, error) from error
             folders.update(folder for folder in path.parents if folder.is_relative_to(self.folder))
         try:
             (self.folder / MANIFEST).unlink(missing_ok=True)

@@ -64,7 +64,7 @@ def checked_export_path(relative: str) -> tuple[str, ...]:
             raise _refused(relative, f'has the part "{part}", which is a device on Windows')
         if len(part.encode()) > _LONGEST_NAME:
             raise _refused(relative, f"has a part of more than {_LONGEST_NAME} bytes")
-    if relative.casefold() == MANIFEST:
+    if same_file_key(relative) == MANIFEST:
         raise _refused(relative, "is the name of the bake's own list of files")
     return parts
 

@@ -32,7 +32,7 @@ def voxel_size(transform: NDArray[np.float64]) -> NDArray[np.float64]:
     return sizes
 
 
-@dataclass
+@dataclass(eq=False)
 class Tiles:
     """`m` cubes of constant value, each aligned to its own edge (8, 128 or 4096 voxels in the files).
 
@@ -57,7 +57,7 @@ class Tiles:
         return lows, lows + self.edges[self.active, None]
 
 
-@dataclass
+@dataclass(eq=False)
 class Grid:
     """`n` leaves, and tiles that do not overlap them. Values are float32, or int32 where `kind` is "int32".
 
@@ -117,7 +117,7 @@ class Grid:
         dtype = np.int32 if kind == "int32" else np.float32
         corner = np.asarray(low, np.int64)
         first = corner >> 3
-        blocks = ((corner + array.shape[:3] + LEAF - 1) >> 3) - first if array.size else np.zeros(3, np.int64)
+        blocks = ((corner + array.shape[:3] + LEAF - 1) >> 3) - first
         outside = np.asarray(background, dtype)
         padded = np.empty((*(blocks * LEAF), *array.shape[3:]), dtype)
         padded[...] = outside

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import stat
+import zlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ class GridFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.voxels = 0
-        self.unread: list[tuple[str, str]] = []  # names and types of grids that no field can hold
+        self.names: list[str] = []  # of all grids that the file has
+        self.unread: dict[str, str] = {}  # names and types of grids that no field can hold
 
     def size(self) -> int:
         """The length of the file in bytes. Raises grid-file-missing where it is no readable file."""
@@ -68,6 +70,18 @@ class GridFile:
     def too_large(self, why: str) -> FluidError:
         return self.unreadable(why, "Save fewer or smaller grids to the file, or crop them.")
 
+    def unzipped(self, packed: memoryview, size: int, what: str) -> bytes:
+        """`size` bytes out of zlib's format: no more, no matter what the data would like to become, and no fewer."""
+        unzip = zlib.decompressobj()
+        try:
+            data = unzip.decompress(packed, size) if size else b""
+            rest = b"" if unzip.eof else unzip.decompress(unzip.unconsumed_tail or (b"" if size else packed), 1)
+        except zlib.error as error:
+            raise self.corrupt(f"{what} cannot be decompressed ({error})") from error
+        if rest or not unzip.eof or len(data) != size:
+            raise self.corrupt(f"{what} does not decompress to the {size:,} bytes that the file claims")
+        return data
+
     def count_voxels(self, voxels: int) -> None:
         """Call before reading `voxels` more voxels: raises grid-file-kind where the file holds too many."""
         self.voxels += voxels
@@ -75,24 +89,23 @@ class GridFile:
             raise self.too_large(f"it stores {self.voxels:,} voxels, and {MAX_VOXELS:,} is the most that is read")
 
     def wanted(self, name: str, only: Collection[str] | None) -> bool:
+        """Whether to read the grid `name`, which has been met in the file."""
+        self.names.append(name)
         return only is None or name in only
 
-    def check_found(self, found: list[str], only: Collection[str] | None) -> None:
+    def check_found(self, found: Collection[str], only: Collection[str] | None) -> None:
         """Raise grid-file-kind where a grid that was asked for, or the whole file, holds nothing that can be read."""
-        for name, type_name in self.unread:
-            if only is not None and name in only and name not in found:
-                raise self.unreadable(
-                    f'its grid "{name}" is of the type {type_name}', "Convert the grid to float, vec3f or int32."
-                )
+        convert = "Convert it to float, vec3f or int32."
         for name in only or ():
-            if name not in found:
-                raise self.unreadable(f'it has no grid "{name}"', did_you_mean(name, found) or "The file is empty.")
-        if not found and self.unread:
-            kinds = ", ".join(f'"{name}" is {type_name}' for name, type_name in self.unread[:8])
-            raise self.unreadable(
-                f"none of its grids holds numbers that a field can take ({kinds})",
-                "Convert the grids to float, vec3f or int32.",
-            )
+            if name in found:
+                continue
+            if name in self.unread:
+                raise self.unreadable(f'its grid "{name}" is of the type {self.unread[name]}', convert)
+            hint = did_you_mean(name, self.names) or "The file holds no grids."
+            raise self.unreadable(f'it has no grid "{name}"', hint)
+        if self.unread and not found:
+            kinds = ", ".join(f'"{name}" is {type_name}' for name, type_name in list(self.unread.items())[:8])
+            raise self.unreadable(f"none of its grids holds numbers that a field can take ({kinds})", convert)
 
 
 class Bytes:

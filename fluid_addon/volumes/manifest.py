@@ -64,7 +64,7 @@ def manifest_text(head: Mapping[str, Any], lines: Iterable[str]) -> str:
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], list[BakedFrame]]:
-    """Head and frames of the bake in `folder`. Raises bake-missing where there is none, bake-corrupt where it is no good."""
+    """Head and frames of the bake in `folder`. Raises bake-missing (there is none) and bake-corrupt (it is no good)."""
     path = folder / MANIFEST
     try:
         if path.stat().st_size > _LARGEST:

@@ -8,7 +8,6 @@ grid-file-corrupt (what exactly is wrong) and grid-file-kind (a file or grid tha
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def _grid(source: GridFile, name: str, block: Bytes) -> Grid | None:
     header = block.record(GRID, 0, "the head of a grid")
     grid_type = int(header["grid_type"])
     if grid_type not in LAYOUTS:
-        source.unread.append((name, _type_name(grid_type)))
+        source.unread[name] = _type_name(grid_type)
         return None
     return parse_grid(name, LAYOUTS[grid_type], header, block)
 
@@ -131,15 +130,7 @@ def _unpacked(source: GridFile, name: str, stored: memoryview, size: int, codec:
     packed_size = int.from_bytes(stored[:8], "little")
     if len(stored) < 8 or packed_size != len(stored) - 8:
         raise source.corrupt(f'the compressed grid "{name}" has a wrong length')
-    unzip = zlib.decompressobj()
-    try:
-        data = unzip.decompress(stored[8:], size) if size else b""
-        rest = b"" if unzip.eof else unzip.decompress(unzip.unconsumed_tail, 1)
-    except zlib.error as error:
-        raise source.corrupt(f'the grid "{name}" cannot be decompressed ({error})') from error
-    if rest or not unzip.eof or len(data) != size:
-        raise source.corrupt(f'the grid "{name}" does not decompress to the {size:,} bytes that it claims')
-    return Bytes(memoryview(data), source)
+    return Bytes(memoryview(source.unzipped(stored[8:], size, f'the grid "{name}"')), source)
 
 
 def _is_bare_grid(file: Bytes, position: int, header: Any) -> bool:

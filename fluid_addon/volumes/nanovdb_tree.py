@@ -65,17 +65,18 @@ def parse_grid(name: str, layout: NodeLayout, header: Any, block: Bytes) -> Grid
     shape = (len(leaves), LEAF, LEAF, LEAF)
     dtype = np.int32 if layout.kind == "int32" else np.float32
     grid_class = int(header["grid_class"])
-    return Grid(
-        name=name,
-        kind=layout.kind,
-        grid_class=GRID_CLASSES[grid_class] if grid_class < len(GRID_CLASSES) else "unknown",
-        transform=_transform(name, header, block),
-        background=_plain(background.astype(dtype)),
-        leaf_origins=origins.astype(np.int32),
-        leaf_values=_leaf_values(layout, leaves).astype(dtype, copy=False).reshape(*shape, *layout.value.shape),
-        leaf_masks=_bits(leaves["value_mask"]).reshape(shape),
-        tiles=_joined(tiles, dtype),
-    )
+    with np.errstate(over="ignore"):  # doubles that no float can hold become infinite
+        return Grid(
+            name=name,
+            kind=layout.kind,
+            grid_class=GRID_CLASSES[grid_class] if grid_class < len(GRID_CLASSES) else "unknown",
+            transform=_transform(name, header, block),
+            background=_plain(background.astype(dtype)),
+            leaf_origins=origins.astype(np.int32),
+            leaf_values=_leaf_values(layout, leaves).astype(dtype, copy=False).reshape(*shape, *layout.value.shape),
+            leaf_masks=_bits(leaves["value_mask"]).reshape(shape),
+            tiles=_joined(tiles, dtype),
+        )
 
 
 def _check_checksum(name: str, header: Any, tree: Any, block: Bytes) -> None:

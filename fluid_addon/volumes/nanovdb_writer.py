@@ -168,7 +168,7 @@ def _boxes(statistics: Statistics, origins: NDArray[np.int64]) -> tuple[NDArray[
 
 
 def _packed(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return np.packbits(bits.reshape(len(bits), -1), axis=1, bitorder="little")
+    return np.packbits(bits.reshape(len(bits), int(np.prod(bits.shape[1:]))), axis=1, bitorder="little")
 
 
 def _fill_leaves(

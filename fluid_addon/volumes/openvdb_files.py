@@ -32,6 +32,7 @@ __all__ = ["VdbFrame", "VdbGrid", "openvdb", "read_vdb", "write_vdb"]
 _NODE = 128  # leaves and small tiles are fetched and stored by boxes of at most this edge
 _VOXELS_PER_CALL = 12_000  # one call of OpenVDB takes as long as copying this many voxels (measured)
 _LARGEST_HALF = 65504.0
+_FARTHEST = 1 << 30  # beyond this index, OpenVDB's copies overflow and crash the process (seen at 2,000,000,000)
 
 
 # ----- reading
@@ -47,28 +48,29 @@ def read_vdb(path: str | Path, only: Collection[str] | None = None) -> list[Grid
     source = GridFile(Path(path))
     grids: list[Grid] = []
     try:
-        for stored in read_structure(source):
+        everything = read_structure(source)
+        for stored in everything:
             if not source.wanted(stored.name, only):
                 continue
             if stored.type_name in VALUE_TYPES:
-                grids.append(_read_grid(source, stored))
+                grids.append(_read_grid(source, stored, everything))
             else:
-                source.unread.append((stored.name, stored.type_name))
+                source.unread[stored.name] = stored.type_name
     except MemoryError as error:
         raise source.too_large("it needs more memory than this machine has") from error
     source.check_found([grid.name for grid in grids], only)
     return grids
 
 
-def _read_grid(source: GridFile, stored: StoredGrid) -> Grid:
+def _read_grid(source: GridFile, stored: StoredGrid, everything: list[StoredGrid]) -> Grid:
     tree = read_tree(stored)
-    library = openvdb()
-    try:
-        loaded = library.read(str(source.path), stored.readable_name)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever the library threw
-        raise source.corrupt(f'OpenVDB cannot read the grid "{stored.name}" ({error})') from error
+    for origins in (tree.leaf_origins, tree.tile_origins[~tree.tile_known]):
+        if np.abs(origins).max(initial=0) > _FARTHEST:
+            raise source.unreadable(
+                f'its grid "{stored.name}" has voxels more than {_FARTHEST:,} away from its origin',
+                "Move the voxels, and put the distance into the transform.",
+            )
+    loaded = _loaded(source, stored, everything)
     if loaded.leafCount() != len(tree.leaf_origins) or loaded.activeVoxelCount() != tree.active_count:
         raise source.corrupt(f'the grid "{stored.name}" has other voxels than its tree says')
     vector = tree.background.shape
@@ -94,6 +96,21 @@ def _read_grid(source: GridFile, stored: StoredGrid) -> Grid:
             tree.tile_origins.astype(np.int32), tree.tile_edges.astype(np.int32), tile_values, tree.tile_active
         ),
     )
+
+
+def _loaded(source: GridFile, stored: StoredGrid, everything: list[StoredGrid]) -> Any:
+    """OpenVDB's own grid."""
+    path, library = str(source.path), openvdb()
+    try:
+        if sum(other.name == stored.name for other in everything) == 1:
+            return library.read(path, stored.name)
+        # grids of equal names cannot be told apart by name; OpenVDB sorts by name and keeps the order of equals
+        order = sorted(everything, key=lambda other: other.name.encode())
+        return library.readAll(path)[0][[other is stored for other in order].index(True)]
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the library threw
+        raise source.corrupt(f'OpenVDB cannot read the grid "{stored.name}" ({error})') from error
 
 
 def _narrowed(source: GridFile, name: str, values: NDArray[Any]) -> NDArray[np.int32]:
@@ -148,7 +165,7 @@ def _fetched(loaded: Any, tree: VdbTree, dtype: np.dtype[Any]) -> tuple[NDArray[
 # ----- writing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VdbGrid:
     """A field to be stored: `values` (nx, ny, nz[, components]) whose first voxel has the index coordinate `low`; or,
     with `leaf_origins` (n, 3), the leaves (n, 8, 8, 8[, components]) of a sparse field.
@@ -169,7 +186,7 @@ class VdbGrid:
     leaf_origins: NDArray[np.int32] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VdbFrame:
     """The grids of one file; `frame` on the timeline and `time` in seconds go into its metadata, as does `metadata`."""
 
@@ -230,7 +247,7 @@ def _vdb_grid(library: Any, grid: VdbGrid) -> tuple[GridKind, Any]:
     made.name = grid.name
     made.gridClass = getattr(library.GridClass, grid.grid_class.upper().replace(" ", "_"))
     made.saveFloatAsHalf = half
-    made.transform = library.createLinearTransform(np.asarray(grid.transform, np.float64).T.tolist())
+    made.transform = _vdb_transform(library, np.asarray(grid.transform, np.float64))
     # the library takes an array's memory for C order, whatever its strides say, and refuses what it may not write to
     if grid.leaf_origins is None:
         if values.size:
@@ -244,6 +261,17 @@ def _vdb_grid(library: Any, grid: VdbGrid) -> tuple[GridKind, Any]:
         as_leaves(box, size // LEAF)[x, y, z] = values[members]
         made.copyFromArray(box, tuple(low.tolist()))
     return kind, made
+
+
+def _vdb_transform(library: Any, transform: NDArray[np.float64]) -> Any:
+    """OpenVDB multiplies rows by matrices. Given a matrix with a translation, it gets the voxel size as a difference of
+    world positions, which is not exact far from the origin; so the translation comes afterwards."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = transform[:3, :3].T
+    result = library.createLinearTransform(matrix.tolist())
+    if transform[:3, 3].any():
+        result.postTranslate(tuple(transform[:3, 3].tolist()))
+    return result
 
 
 def _storable(grid: VdbGrid) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -263,7 +291,8 @@ def _storable(grid: VdbGrid) -> tuple[NDArray[Any], NDArray[Any]]:
             "Export other fields: {fields = {…}}, or copy its parts into fields of their own.",
         )
     if values.dtype.kind == "f":
-        values, background = values.astype(np.float32, copy=False), background.astype(np.float32)
+        with np.errstate(over="ignore"):  # what no float can hold becomes infinite, and is refused below
+            values, background = values.astype(np.float32, copy=False), background.astype(np.float32)
     elif values.dtype.kind in "iu":
         values, background = _as_int32(grid.name, values), _as_int32(grid.name, background)
     else:
@@ -273,6 +302,13 @@ def _storable(grid: VdbGrid) -> tuple[NDArray[Any], NDArray[Any]]:
     if components == 2:
         pad = [(0, 0)] * axes + [(0, 1)]
         values, background = np.pad(values, pad), np.pad(background, (0, 1))
+    corners = np.asarray(grid.low if grid.leaf_origins is None else grid.leaf_origins, np.int64)
+    if np.abs(corners).max(initial=0) > _FARTHEST - max(values.shape[:3], default=0):
+        raise fail(
+            "export-field",
+            f'The field "{grid.name}" lies more than {_FARTHEST:,} voxels from its origin, too far for a VDB file.',
+            "Move the domain with its origin in world units instead.",
+        )
     if not (np.isfinite(values).all() and np.isfinite(background).all()):
         raise _not_finite(grid, values)
     return values, background

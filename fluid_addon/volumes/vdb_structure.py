@@ -26,7 +26,8 @@ __all__ = ["Cursor", "StoredGrid", "read_structure"]
 
 _MAGIC = b" BDV\0\0\0\0"
 _OLDEST = 222
-_HEADER_BYTES = 1 << 20  # the header with its metadata, or a descriptor, fits into this
+_HEADER_BYTES = 1 << 20  # the header with the file's metadata fits into this,
+_DESCRIPTOR_BYTES = 1 << 12  # and the descriptor of a grid into this
 _LONGEST_NAME = 1024
 _HALF = "_HalfFloat"
 _SEPARATOR = "\x1e"  # between a grid's name and the number that tells equal names apart
@@ -90,12 +91,6 @@ class StoredGrid:
     compression: int
     tree: Cursor
 
-    @property
-    def readable_name(self) -> str:
-        """The name by which OpenVDB's Python module finds the grid, even if another one has the same name."""
-        name, separator, number = self.unique_name.partition(_SEPARATOR)
-        return f"{name}[{number}]" if separator else name
-
 
 def read_structure(source: GridFile) -> list[StoredGrid]:
     """The grids of the file in its order. Raises grid-file-missing, grid-file-corrupt and grid-file-kind."""
@@ -114,7 +109,7 @@ def _grids(source: GridFile, file: BinaryIO, size: int) -> list[StoredGrid]:
         file.seek(start)
         return Bytes(memoryview(file.read(length)), source)
 
-    header = Cursor(window(0, _HEADER_BYTES))
+    header = Cursor(window(0, min(_HEADER_BYTES, size)))
     _check_header(source, header)
     header.metadata()
     count = header.number("i", "the number of grids")
@@ -127,7 +122,7 @@ def _grids(source: GridFile, file: BinaryIO, size: int) -> list[StoredGrid]:
         what = f"the descriptor of grid {index + 1} of {count:,}"
         if position >= size:
             raise source.corrupt(f"{what} would lie behind the end of the file")
-        descriptor = Cursor(window(position, min(_HEADER_BYTES, size - position)))
+        descriptor = Cursor(window(position, min(_DESCRIPTOR_BYTES, size - position)))
         unique_name, tree_type, parent = (descriptor.text(what) for _ in range(3))
         start, values, end = (descriptor.number("q", what) for _ in range(3))
         if not position + descriptor.position <= start <= end <= size or not (parent or start <= values <= end):

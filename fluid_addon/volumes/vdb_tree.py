@@ -10,7 +10,6 @@ undone here: such tiles are listed as unknown.
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -201,22 +200,12 @@ def _stored_values(cursor: Cursor, found: _Collected, count: int) -> NDArray[Any
             data = cursor.take(packed, what)
             if found.compression & _BLOSC:
                 return None
-            raw = _unzipped(found, data, size)
+            raw = found.source.unzipped(data, size, what)
         elif packed == -size:
             raw = cursor.take(size, what)
         else:
             raise found.source.corrupt(f'the tree of the grid "{found.name}" claims {-packed:,} bytes for {what}')
     return np.frombuffer(raw, value.base).reshape(count, *value.shape)
-
-
-def _unzipped(found: _Collected, data: memoryview, size: int) -> bytes:
-    try:
-        raw = zlib.decompressobj().decompress(data, size) if size else b""
-    except zlib.error as error:
-        raise found.source.corrupt(f'the tree of the grid "{found.name}" cannot be decompressed ({error})') from error
-    if len(raw) != size:
-        raise found.source.corrupt(f'the tree of the grid "{found.name}" decompresses to {len(raw):,} bytes')
-    return raw
 
 
 def _joined(found: _Collected) -> VdbTree:

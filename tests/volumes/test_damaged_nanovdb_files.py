@@ -92,13 +92,13 @@ def test_the_small_file_is_fine(read, files):
 
 def test_a_zipped_file_cut_anywhere_is_damaged(read, files):
     data = files["zip"]
-    for length in [*range(250), *range(250, len(data) - 20, 31), *range(len(data) - 20, len(data))]:
+    for length in [*range(250), *range(250, len(data) - 20, 61), *range(len(data) - 20, len(data))]:
         assert read(data[:length]).code == "grid-file-corrupt", length
 
 
 def test_a_plain_file_cut_anywhere_is_damaged(read, files):
     data = files["none"]
-    for length in [*range(0, 1400, 13), *range(1400, len(data), 4999)]:
+    for length in [*range(0, 1400, 17), *range(1400, len(data), 9973)]:
         assert read(data[:length]).code == "grid-file-corrupt", length
 
 

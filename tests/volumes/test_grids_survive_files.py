@@ -14,7 +14,7 @@ from fluid_addon.volumes.nanovdb_reader import read_nvdb
 from fluid_addon.volumes.nanovdb_writer import write_nvdb
 from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, read_vdb, write_vdb
 
-ONE_FOLDER = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ONE_FOLDER = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 KINDS = ("float", "vec3f", "int32", "half")
 
 
@@ -195,3 +195,15 @@ def test_parts_that_share_a_place_are_refused(tmp_path):
     grid.tiles = Tiles(grid.leaf_origins, np.array([8], np.int32), np.ones(1, np.float32), np.ones(1, np.bool_))
     with pytest.raises(ValueError, match="share a place"):
         write_nvdb(tmp_path / "g.nvdb", [grid])
+
+
+@pytest.mark.usefixtures("library")
+def test_files_with_more_voxels_than_the_limit_are_refused_with_both_numbers(tmp_path, monkeypatch):
+    grid = sparse_grid(0, "float", 3, 9, tiles=False)
+    write_nvdb(tmp_path / "g.nvdb", [grid])
+    write_vdb(tmp_path / "g.vdb", VdbFrame([VdbGrid("g", grid.leaf_values, leaf_origins=grid.leaf_origins)]))
+    monkeypatch.setattr("fluid_addon.volumes.grid_file.MAX_VOXELS", 1535)
+    for read, name in ((read_nvdb, "g.nvdb"), (read_vdb, "g.vdb")):
+        with pytest.raises(FluidError, match=r"1,536 voxels, and 1,535 is the most") as caught:
+            read(tmp_path / name)
+        assert caught.value.code == "grid-file-kind"

@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bake keeps its own folder, and its manifest says what is in it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import zlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fluid_addon import VERSION
+from fluid_addon.diagnostics import FluidError
+from fluid_addon.volumes.atomic import write_bytes_atomically
+from fluid_addon.volumes.bake import Bake, BakedFrame, timeline_frame
+from fluid_addon.volumes.sequences import sequences
+
+
+@pytest.fixture
+def bake(tmp_path):
+    return Bake.create(
+        tmp_path / "cache",
+        "smoke.lua",
+        script_hash="abc",
+        device="llvmpipe",
+        parameters={"buoyancy": 1.5},
+        details={"fps": 24},
+    )
+
+
+def export(bake: Bake, relative: str, content: bytes = b"frame", **grids: str):
+    write_bytes_atomically(bake.frame_path(relative), content)
+    return bake.add_frame(relative, time=0.5, grids=grids or {"density": "half"})
+
+
+def test_a_bake_gets_a_folder_of_its_own_each_time(tmp_path):
+    bakes = [Bake.create(tmp_path / "a" / "cache", "../Smöke 1", script_hash="", device="") for _ in range(20)]
+    assert len({bake.folder for bake in bakes}) == 20
+    for bake in bakes:
+        assert bake.folder.parent == tmp_path / "a" / "cache"
+        assert bake.folder.name.startswith("Sm-ke-1-")
+        assert bake.name == "../Smöke 1"
+
+
+def test_frames_come_back_from_the_manifest(bake):
+    export(bake, "smoke_0001.vdb", b"one", density="half", velocity="vec3f")
+    export(bake, "water/level_2.vdb", b"two", surface="float")
+    export(bake, "still.vdb", b"three")
+    found = Bake.open(bake.folder)
+    assert found.frames == bake.frames
+    assert found.head == bake.head
+    first, second, third = found.frames
+    assert (first.path, first.frame, first.time, first.size) == ("smoke_0001.vdb", 1, 0.5, 3)
+    assert first.crc32 == zlib.crc32(b"one")
+    assert first.grids == {"density": "half", "velocity": "vec3f"}
+    assert (second.frame, third.frame) == (2, None)
+    assert found.head["creator"] == f"Fluid Script {VERSION}"
+    assert (found.head["script_hash"], found.head["device"]) == ("abc", "llvmpipe")
+    assert (found.head["parameters"], found.head["details"]) == ({"buoyancy": 1.5}, {"fps": 24})
+
+
+def test_the_manifest_is_there_before_the_first_frame_and_valid_json_after_each(bake):
+    assert json.loads((bake.folder / "manifest.json").read_bytes())["frames"] == []
+    for number in range(3):
+        export(bake, f"s_{number}.vdb")
+        entries = json.loads((bake.folder / "manifest.json").read_bytes())["frames"]
+        assert [entry["frame"] for entry in entries] == list(range(number + 1))
+
+
+def test_a_second_export_of_the_same_path_replaces_the_first(bake):
+    export(bake, "s_1.vdb", b"old", density="half")
+    export(bake, "s_2.vdb", b"other")
+    export(bake, "s_1.vdb", b"newer", density="float")
+    frames = Bake.open(bake.folder).frames
+    assert [(frame.path, frame.size) for frame in frames] == [("s_1.vdb", 5), ("s_2.vdb", 5)]
+    assert frames[0].grids == {"density": "float"}
+    assert bake.damaged(checksums=True) == []
+    assert (bake.folder / "s_1.vdb").read_bytes() == b"newer"
+
+
+def test_a_bake_can_be_gone_on_with(bake):
+    export(bake, "s_1.vdb")
+    again = Bake.open(bake.folder)
+    export(again, "s_2.vdb")
+    assert [frame.frame for frame in Bake.open(bake.folder).frames] == [1, 2]
+
+
+def test_paths_that_leave_the_folder_are_refused_and_nothing_is_made(bake, tmp_path):
+    for relative in ("../x.vdb", "/tmp/x.vdb", "C:/x.vdb", "manifest.json", "", "a/../../x.vdb"):
+        with pytest.raises(FluidError) as caught:
+            bake.frame_path(relative)
+        assert caught.value.code == "export-path"
+    assert [path.name for path in bake.folder.iterdir()] == ["manifest.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("Smoke_1.vdb", "smoke_1.vdb"), ("ä.vdb", "a\u0308.vdb")])
+def test_two_spellings_of_one_file_are_refused(bake, first, second):
+    export(bake, first)
+    with pytest.raises(FluidError, match="upper and lower case") as caught:
+        bake.frame_path(second)
+    assert caught.value.code == "export-path"
+    assert bake.frame_path(first).name == first
+
+
+def test_a_link_that_came_later_is_not_followed(bake, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    export(bake, "a/s_1.vdb")
+    (outside / "s_1.vdb").write_bytes(b"mine")
+    (bake.folder / "a" / "s_1.vdb").unlink()
+    (bake.folder / "a").rmdir()
+    (bake.folder / "a").symlink_to(outside)
+    with pytest.raises(FluidError, match="link"):
+        bake.frame_path("a/s_1.vdb")
+    ((frame, why),) = bake.damaged()
+    assert (frame.path, "link" in why) == ("a/s_1.vdb", True)
+    bake.free()
+    assert (outside / "s_1.vdb").read_bytes() == b"mine"
+
+
+def test_a_bake_is_found_through_a_link_to_its_folder(bake, tmp_path):
+    export(bake, "s_1.vdb")
+    (tmp_path / "link").symlink_to(bake.folder)
+    found = Bake.open(tmp_path / "link")
+    assert found.folder == bake.folder
+    assert found.damaged() == []
+
+
+def test_missing_cut_and_changed_files_are_named(bake):
+    for number in range(4):
+        export(bake, f"s_{number}.vdb", b"frame")
+    (bake.folder / "s_1.vdb").unlink()
+    (bake.folder / "s_2.vdb").write_bytes(b"fra")
+    (bake.folder / "s_3.vdb").write_bytes(b"frume")
+    assert [frame.frame for frame, _ in bake.damaged()] == [1, 2]
+    found = {frame.frame: why for frame, why in bake.damaged(checksums=True)}
+    assert sorted(found) == [1, 2, 3]
+    assert "3 bytes instead of 5" in found[2]
+    assert "checksum" in found[3]
+
+
+def test_free_deletes_what_the_manifest_names_and_nothing_else(bake):
+    export(bake, "s_1.vdb")
+    export(bake, "a/b/s_2.vdb")
+    export(bake, "c/s_3.vdb")
+    notes, other = bake.folder / "notes.txt", bake.folder / "c" / "s_4.vdb"
+    notes.write_text("mine")
+    other.write_bytes(b"mine")
+    assert bake.free() == sorted([bake.folder / "c", other, notes])
+    assert sorted(bake.folder.rglob("*")) == sorted([bake.folder / "c", other, notes])
+    with pytest.raises(FluidError) as caught:
+        Bake.open(bake.folder)
+    assert caught.value.code == "bake-missing"
+
+
+def test_free_removes_the_folder_when_nothing_is_left(bake):
+    export(bake, "a/s_1.vdb")
+    assert Bake.open(bake.folder).free() == []
+    assert not bake.folder.exists()
+    assert bake.folder.parent.is_dir()
+
+
+def test_free_gets_by_without_files_that_are_gone(bake):
+    export(bake, "s_1.vdb")
+    (bake.folder / "s_1.vdb").unlink()
+    assert bake.free() == []
+
+
+def test_a_full_disk_stops_the_bake_but_not_the_manifest(tiny_disk):
+    bake = Bake.create(tiny_disk, "smoke", script_hash="", device="", details={"padding": "x" * 100_000})
+    export(bake, "s_1.vdb")
+    with pytest.raises(FluidError) as caught:
+        export(bake, "s_2.vdb", bytes(1 << 20))
+    assert caught.value.code == "disk-full"
+    write_bytes_atomically(bake.frame_path("s_3.vdb"), bytes(100_000))
+    with pytest.raises(FluidError) as caught:  # now the manifest itself does not fit a second time
+        bake.add_frame("s_3.vdb", time=0, grids={})
+    assert caught.value.code == "disk-full"
+    assert [frame.path for frame in Bake.open(bake.folder).frames] == ["s_1.vdb"]
+
+
+def test_a_bake_that_cannot_be_started_leaves_no_folder(tiny_disk):
+    with pytest.raises(FluidError) as caught:
+        Bake.create(tiny_disk, "smoke", script_hash="", device="", details={"padding": "x" * 1_000_000})
+    assert caught.value.code == "disk-full"
+    assert list(tiny_disk.iterdir()) == []
+
+
+def test_an_export_of_a_file_that_is_not_there_is_a_disk_error(bake):
+    with pytest.raises(FluidError) as caught:
+        bake.add_frame("s_1.vdb", time=0, grids={})
+    assert caught.value.code == "disk-error"
+    assert Bake.open(bake.folder).frames == []
+
+
+def test_readers_see_whole_frames_while_one_thread_adds_them(bake):
+    stop, problems = threading.Event(), []
+
+    def look() -> None:
+        while not stop.is_set():
+            try:
+                present = [frame.frame for frame in bake.frames]
+                assert present == list(range(len(present)))
+                for frame in Bake.open(bake.folder).frames:
+                    assert (bake.folder / frame.path).stat().st_size == frame.size
+                bake.sequences()
+            except Exception as error:
+                problems.append(error)
+                return
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(50):
+        export(bake, f"s_{number}.vdb", bytes(number))
+    stop.set()
+    reader.join()
+    assert problems == []
+
+
+# ----- sequences
+
+
+def sequences_of(bake: Bake, *paths: str):
+    for path in paths:
+        export(bake, path)
+    return [
+        (sequence.first_path, sequence.digits, [frame.frame for frame in sequence.frames])
+        for sequence in bake.sequences()
+    ]
+
+
+def test_numbered_files_are_sequences_in_the_order_of_their_numbers(bake):
+    found = sequences_of(bake, "s_10.vdb", "s_9.vdb", "s_100.vdb", "b/s_1.vdb", "t_1.vdb", "still.vdb", "s_1.abc")
+    assert found == [
+        ("s_1.abc", 1, [1]),
+        ("s_9.vdb", 1, [9, 10, 100]),
+        ("still.vdb", 0, [None]),
+        ("t_1.vdb", 1, [1]),
+        ("b/s_1.vdb", 1, [1]),
+    ]
+
+
+def test_numbers_filled_with_zeros_belong_to_those_of_the_same_width(bake):
+    found = sequences_of(
+        bake, "s_0998.vdb", "s_0999.vdb", "s_1000.vdb", "s_10000.vdb", "s_5.vdb", "s_01.vdb", "s_77.vdb"
+    )
+    assert found == [
+        ("s_5.vdb", 1, [5]),
+        ("s_01.vdb", 2, [1, 77]),
+        ("s_0998.vdb", 4, [998, 999, 1000, 10000]),
+    ]
+
+
+def test_a_sequence_that_starts_with_two_digits_says_so(bake):
+    assert sequences_of(bake, "s_10.vdb", "s_20.vdb", "s_100.vdb") == [("s_10.vdb", 2, [10, 20, 100])]
+
+
+def test_gaps_are_listed(bake):
+    sequences_of(bake, "s_2.vdb", "s_5.vdb", "s_6.vdb")
+    assert bake.sequences()[0].missing == [3, 4]
+
+
+@given(st.sets(st.integers(0, 3000), min_size=1, max_size=12), st.sampled_from(["{}", "{:02}", "{:04}"]))
+def test_blender_finds_every_frame_from_the_first_name(numbers, form):
+    """Blender writes a number with as many digits as the file has that it was given."""
+    paths = {number: f"s_{form.format(number)}.vdb" for number in numbers}
+    (sequence,) = sequences(BakedFrame(path, timeline_frame(path), 0.0, 1, 0, {}) for path in paths.values())
+    digits = len(sequence.first_path) - len("s_.vdb")
+    assert sequence.digits == digits
+    assert [frame.frame for frame in sequence.frames] == sorted(numbers)
+    for frame in sequence.frames:
+        assert frame.path == f"s_{frame.frame:0{digits}}.vdb" == paths[frame.frame]
+
+
+# ----- manifests of others
+
+
+def manifest(**changes):
+    entry = {"path": "s_1.vdb", "frame": 1, "time": 0.1, "size": 5, "crc32": 7, "grids": {"density": "half"}}
+    content = {
+        "format": "fluid-script-bake",
+        "version": 1,
+        "name": "n",
+        "script_hash": "h",
+        "device": "d",
+        "parameters": {},
+        "details": {},
+        "frames": [entry],
+    }
+    for key, value in changes.items():
+        (entry if key in entry else content)[key] = value
+    return content
+
+
+def opened(folder, content):
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    (folder / "manifest.json").write_bytes(text)
+    return Bake.open(folder)
+
+
+def test_unknown_keys_are_passed_over(tmp_path):
+    content = manifest(later="news")
+    content["frames"][0]["colour"] = [1, 2, 3]
+    assert opened(tmp_path, content).frames[0].path == "s_1.vdb"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe\xff",
+        b'"' + b"x" * 100 + b'"',
+        b"[" * 100_000,
+        b'{"format": "fluid-script-bake", "version": NaN}',
+        manifest(format="other"),
+        manifest(version=2),
+        manifest(version="1"),
+        manifest(version=None),
+        manifest(frames=None),
+        manifest(frames={}),
+        manifest(frames=[1]),
+        manifest(frames=[{}]),
+        manifest(frames=[manifest()["frames"][0]] * 2),
+        manifest(path="../x.vdb"),
+        manifest(path="/etc/passwd"),
+        manifest(path="manifest.json"),
+        manifest(path=7),
+        manifest(frame=-1),
+        manifest(frame=1.5),
+        manifest(frame=True),
+        manifest(frame=10**30),
+        manifest(time="now"),
+        manifest(time=1e300),
+        manifest(time=10**400),
+        manifest(size=-1),
+        manifest(size=2**80),
+        manifest(crc32=2**32),
+        manifest(grids=[]),
+        manifest(grids={"a": 1}),
+        manifest(name=None),
+        manifest(parameters=[]),
+    ],
+    ids=lambda content: str(content)[:40],
+)
+def test_manifests_that_make_no_sense_are_corrupt(tmp_path, content):
+    with pytest.raises(FluidError) as caught:
+        opened(tmp_path, content)
+    assert caught.value.code == "bake-corrupt"
+
+
+def test_an_infinite_time_is_corrupt(tmp_path):
+    with pytest.raises(FluidError) as caught:
+        opened(tmp_path, json.dumps(manifest(time=123.5)).replace("123.5", "1e999").encode())
+    assert caught.value.code == "bake-corrupt"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from([*manifest(), *manifest()["frames"][0]]), JSON)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_value_in_a_manifest_is_read_or_refused(tmp_path, key, value):
+    try:
+        opened(tmp_path, manifest(**{key: value}))
+    except FluidError as error:
+        assert error.code == "bake-corrupt"
+
+
+def test_a_folder_without_a_manifest_is_no_bake(tmp_path):
+    for folder in (tmp_path, tmp_path / "no"):
+        with pytest.raises(FluidError) as caught:
+            Bake.open(folder)
+        assert caught.value.code == "bake-missing"
+
+
+def test_a_manifest_that_is_a_folder_is_no_bake(tmp_path):
+    (tmp_path / "manifest.json").mkdir()
+    with pytest.raises(FluidError) as caught:
+        Bake.open(tmp_path)
+    assert caught.value.code == "bake-missing"
