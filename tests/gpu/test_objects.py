@@ -10,6 +10,7 @@ import pytest
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition
+from fluid_addon.gpu.binding import vk
 from fluid_addon.gpu.device import Device
 from fluid_addon.gpu.disk_cache import read_cached, write_cached
 from fluid_addon.gpu.kernel import KernelLibrary
@@ -167,3 +168,37 @@ def test_a_pipeline_cache_of_another_driver_is_not_used(tmp_path):
         library.close()
     finally:
         device.close()
+
+
+def test_what_a_device_cannot_do_is_said_before_it_is_tried():
+    engine = FluidEngine(domain_size=(4, 4, 4))
+    try:
+        simulation = engine._simulation
+        simulation.device.info = dataclasses.replace(simulation.device.info, half_storage=False)
+        with pytest.raises(FluidError) as caught:
+            engine.add_field("heat", Format.R16F, 0)
+        assert caught.value.code == "device-feature"
+        assert 'cannot store 16-bit floats, which "heat" asks for.' in str(caught.value)
+        with pytest.raises(FluidError, match="is too large for") as caught:
+            simulation._library.make("wide", b"", (1 << 20, 1, 1))
+        assert caught.value.code == "device-feature"
+    finally:
+        engine.close()
+
+
+def test_a_lost_device_is_said_once_and_for_all_and_lets_go():
+    """The loss itself is the driver's answer to a submission; from there on it is our code that answers."""
+    engine = FluidEngine(domain_size=(4, 4, 4))
+    use(engine)
+    execution = engine._simulation.execution
+    execution.wait_all()
+    with pytest.raises(FluidError) as caught:
+        execution._failed(vk.VK_ERROR_DEVICE_LOST, "advect")
+    assert caught.value.code == "device-lost"
+    assert 'was lost during "advect"' in str(caught.value)
+    for action in (lambda: engine.step(1.0), lambda: engine.reduce("a", "sum"), engine.finish):
+        with pytest.raises(FluidError) as caught:
+            action()
+        assert caught.value.code == "device-lost"
+    engine.close()
+    assert live_counts() == {}
