@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .block import Block
+
 __all__ = ["Boundary", "DenseAddress"]
 
 
@@ -43,15 +45,15 @@ class DenseAddress:
         x, y, z = coord
         return (x * self.size[1] + y) * self.size[2] + z
 
-    def extent(self) -> tuple[int, int, int]:
-        """Invocations of a kernel that covers the box, for the dispatch's x, y, z."""
-        return self.size[2], self.size[1], self.size[0]
+    def extent(self, block: Block) -> tuple[int, int, int]:
+        """Invocations of a kernel that covers the box in blocks, for the dispatch's x, y, z."""
+        return self.size[2] // block.along_z, self.size[1], self.size[0] // block.along_x
 
-    def workgroup(self, invocations: int = 64) -> tuple[int, int, int]:
+    def workgroup(self, block: Block, invocations: int = 64) -> tuple[int, int, int]:
         """A workgroup that lies along the fastest axes and wastes little on thin boxes."""
         shape = [1, 1, 1]
         left = invocations
-        for axis, extent in enumerate(self.extent()):
+        for axis, extent in enumerate(self.extent(block)):
             shape[axis] = min(left, 1 << (extent - 1).bit_length())
             left //= shape[axis]
         return shape[0], shape[1], shape[2]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from ..diagnostics import Diagnostic, FluidError, Place, did_you_mean
 from .glsl_tokens import Token, match_bracket, tokenize
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
-__all__ = ["OWN", "Body", "Offset", "near_name", "place_in_code", "rewrite_body"]
+__all__ = ["OWN", "Body", "Offset", "near_name", "offset_word", "place_in_code", "rewrite_body"]
 
 #: From a voxel to the one that it reads, in voxels along x, y, z.
 Offset = tuple[int, int, int]
@@ -22,6 +23,9 @@ OWN_VOXEL = ("idx", "coord")
 PREFIX = "fs_"  # every generated name begins with it
 FARTHEST = 1024  # voxels along an axis; a longer way is as rare as it is dear, and goes by the general read
 _WHOLE_NUMBER = re.compile(r"(0|[1-9][0-9]{0,3})\Z")
+#: Functions that a software device compiles into long stretches of code, measured with lavapipe.
+_LONG = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "exp", "exp2", "log", "log2", "pow")
+_EFFORT = dict.fromkeys(_LONG, 200) | {"Noise": 1_500, "CurlNoise": 6_000}
 _REFUSED = dict.fromkeys(
     ("layout", "buffer", "uniform", "shared", "subroutine", "in", "out", "inout"),
     "The engine owns storage and layout; declare fields with add_field.",
@@ -37,22 +41,29 @@ class Body:
 
     Attributes:
         code: the body with every access rewritten; lines stay.
-        near: the fields read at a fixed offset from the voxel, at (0, 0, 0) for the voxel itself, and the offsets.
-        far_reads: fields read at a computed index or coordinate.
-        samples: fields read between voxels.
+        near: each field that is read at a fixed offset from the voxel, (0, 0, 0) for the voxel itself, with the offset.
+        far_reads: fields read at a computed index or coordinate, and how often the code says so.
+        samples: fields read between voxels, and how often the code says so.
         writes: outputs that are written.
+        effort: how much there is to compile, in tokens or what takes as long as so many; without the reads.
     """
 
     code: str
-    near: dict[str, set[Offset]] = field(default_factory=dict)
-    far_reads: set[str] = field(default_factory=set)
-    samples: set[str] = field(default_factory=set)
+    near: list[tuple[str, Offset]] = field(default_factory=list)
+    far_reads: Counter[str] = field(default_factory=Counter)
+    samples: Counter[str] = field(default_factory=Counter)
     writes: set[str] = field(default_factory=set)
+    effort: int = 0
 
 
 def near_name(name: str, offset: Offset) -> str:
     """What the value of a field at a fixed offset is called in a rewritten body."""
-    return f"{PREFIX}near_{''.join(f'm{-o}' if o < 0 else f'p{o}' for o in offset)}_{name}"
+    return f"{PREFIX}near_{''.join(map(offset_word, offset))}_{name}"
+
+
+def offset_word(offset: int) -> str:
+    """An offset along one axis as part of a name: p1, m2."""
+    return f"m{-offset}" if offset < 0 else f"p{offset}"
 
 
 def place_in_code(definition: StencilDefinition, line: int, column: int | None = None, width: int = 1) -> Place | None:
@@ -166,7 +177,7 @@ def rewrite_body(definition: StencilDefinition, whole_numbers: Collection[str] =
     for position, call, name_token, comma, location in checker.accesses():
         name = name_token.text.strip("\"'")
         offset = _offset(location)
-        own = offset == OWN and len(location) == 1
+        own = offset == OWN
         if not _allowed(checker, call, name_token, name, own, location):
             continue
         first = checker.tokens[position].start
@@ -179,7 +190,8 @@ def rewrite_body(definition: StencilDefinition, whole_numbers: Collection[str] =
                 continue
             edits.append((first, checker.tokens[comma_after].end, f"{PREFIX}write_{name}("))
         elif call.text == "ReadField" and offset is not None and closing == comma + 1 + len(location):
-            body.near.setdefault(name, set()).add(offset)
+            if (name, offset) not in body.near:
+                body.near.append((name, offset))
             edits.append((first, checker.tokens[closing].end, near_name(name, offset)))
         else:
             sampled = call.text == "SampleField"
@@ -187,17 +199,19 @@ def rewrite_body(definition: StencilDefinition, whole_numbers: Collection[str] =
                 message = f'"{name}" holds whole numbers, so there is nothing between its voxels.'
                 checker.complain("glsl-type", call, message, "Use ReadField.")
                 continue
-            (body.samples if sampled else body.far_reads).add(name)
+            (body.samples if sampled else body.far_reads)[name] += 1
             verb = "sample" if sampled else "read"
             edits.append((first, checker.tokens[comma].end, f"{PREFIX}{verb}_{name}("))
     if checker.found:
         raise FluidError(*sorted(checker.found, key=lambda d: d.place.line if d.place else 0))
     body.code = _apply(definition.code, edits)
+    body.effort = sum(_EFFORT.get(token.text, 1) for token in tokenize(body.code))
     return body
 
 
 def _allowed(checker: _Checker, call: Token, token: Token, name: str, own: bool, location: list[Token]) -> bool:
     definition = checker.definition
+    hint: str | None
     if call.text == "WriteField":
         if name not in definition.outputs:
             hint = did_you_mean(name, definition.outputs) or f'Add "{name}" to outputs.'
@@ -233,25 +247,23 @@ def _offset(location: list[Token]) -> Offset | None:
     words = [token.text for token in location]
     if len(words) == 1 and words[0] in OWN_VOXEL:
         return OWN
-    if len(words) < 6 or words[0] != "coord" or words[1] not in "+-" or words[2:4] != ["ivec3", "("]:
+    if words[:1] != ["coord"] or words[2:4] != ["ivec3", "("] or words[1] not in "+-" or words[-1] != ")":
         return None
-    if words[-1] != ")":
+    numbers = [_whole_number(part.split()) for part in " ".join(words[4:-1]).split(",")]
+    known = [-number if words[1] == "-" else number for number in numbers if number is not None]
+    if len(known) != len(numbers) or len(known) not in (1, 3):
         return None
-    direction = 1 if words[1] == "+" else -1
-    parts = "".join(words[4:-1]).split(",")
-    numbers = [direction * number for part in parts if (number := _whole_number(part)) is not None]
-    if len(numbers) != len(parts) or len(parts) not in (1, 3):
-        return None
-    x, y, z = numbers * 3 if len(numbers) == 1 else numbers
+    x, y, z = known * 3 if len(known) == 1 else known
     return x, y, z
 
 
-def _whole_number(text: str) -> int | None:
-    """The value of a plain whole number with an optional sign, up to `FARTHEST`."""
-    digits = text.removeprefix("-") if text.startswith("-") else text.removeprefix("+")
-    if not _WHOLE_NUMBER.match(digits) or int(digits) > FARTHEST:
+def _whole_number(words: list[str]) -> int | None:
+    """The value of a plain whole number, with or without a sign, up to `FARTHEST`."""
+    if not words or len(words) > 2 or (words[0] not in "+-" and len(words) == 2):
         return None
-    return -int(digits) if text.startswith("-") else int(digits)
+    if not _WHOLE_NUMBER.match(words[-1]) or int(words[-1]) > FARTHEST:
+        return None
+    return -int(words[-1]) if words[0] == "-" else int(words[-1])
 
 
 def _apply(code: str, edits: list[tuple[int, int, str]]) -> str:

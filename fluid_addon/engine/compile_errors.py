@@ -17,7 +17,7 @@ __all__ = ["explain"]
 _GENERATED = re.compile(r"fs_(near_(?:[pm]\d+){3}|read|sample|write)_(\w+)")
 _VECTOR = re.compile(r"(\d)-component vector of (bool|int|uint|float)")
 _LETTERS = {"bool": "b", "int": "i", "uint": "u", "float": ""}
-_QUALIFIERS = re.compile(r"\b(global|temp|const|in|highp|layout\([^)]*\)) ")
+_QUALIFIERS = re.compile(r"\b(global|temp|const( \(read only\))?|in|highp|layout\([^)]*\)) ")
 #: The names that a stencil may use besides its own, for "did you mean".
 _VOCABULARY = """
 float abs acos asin atan ceil clamp cos cross distance dot exp floor fract length log max min mix mod normalize pow

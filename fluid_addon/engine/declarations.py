@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..diagnostics import did_you_mean, fail
 from ..gpu.compiler import CompileError, Compiler
+from .block import Block
 from .body import rewrite_body
 from .compile_errors import explain
 from .field import Field, Value, check_name, check_value, find_field, parse_format
@@ -39,11 +40,13 @@ class Stencil:
 
     Attributes:
         slots: names of the buffers that its kernel binds, in order; `X_new` is the back buffer of `X`.
+        block: the voxels that one invocation of its kernel computes.
     """
 
     definition: StencilDefinition
     enabled: bool
     slots: tuple[str, ...]
+    block: Block
     spirv: bytes
 
     @property
@@ -73,6 +76,7 @@ class Declarations:
 
     Attributes:
         version: grows with every change that makes a recorded step out of date.
+        largest_block: what one invocation of a kernel may compute at most, by the device and the domain.
     """
 
     def __init__(self, compiler: Compiler) -> None:
@@ -80,6 +84,7 @@ class Declarations:
         self.fields: dict[str, Field] = {}
         self.stencils: dict[str, Stencil] = {}
         self.version = 0
+        self.largest_block = Block()
 
     def add_field(self, name: str, format_: int, init: Value) -> Field:
         """Declare a field.
@@ -110,12 +115,12 @@ class Declarations:
             raise fail("bad-argument", message)
         self._check_fields(definition)
         body = rewrite_body(definition, [f.name for f in self.fields.values() if not f.format.is_float])
-        source = generate(definition, body, self.fields, constants)
+        source = generate(definition, body, self.fields, constants, self.largest_block)
         try:
-            spirv = self._compiler.compile(shader_text("stencil.comp"), {"fields": source.fields, "body": source.body})
+            spirv = self._compiler.compile(shader_text("stencil.comp"), source.includes())
         except CompileError as error:
             raise explain(error, definition, self.fields, constants) from error
-        stencil = Stencil(definition, definition.enabled, source.slots, spirv)
+        stencil = Stencil(definition, definition.enabled, source.slots, source.block, spirv)
         for name in stencil.swaps:
             self.fields[name].has_back = True
         self.stencils[definition.name] = stencil

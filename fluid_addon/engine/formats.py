@@ -48,8 +48,12 @@ class Format(IntEnum):
     @property
     def glsl(self) -> str:
         """The GLSL type that a stencil reads and writes."""
-        scalar = {"f": "float", "i": "int", "u": "uint"}[self.dtype.kind]
-        return scalar if self.components == 1 else f"vec{self.components}"
+        return self.scalar if self.components == 1 else f"vec{self.components}"
+
+    @property
+    def scalar(self) -> str:
+        """The GLSL type of one component."""
+        return {"f": "float", "i": "int", "u": "uint"}[self.dtype.kind]
 
     @property
     def glsl_stored(self) -> str:

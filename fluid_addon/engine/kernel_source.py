@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a stencil to the GLSL around it: the two generated includes of `shaders/stencil.comp`."""
+"""From a stencil to the GLSL around it: the generated includes of `shaders/stencil.comp`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .body import Body
+from .block import Block
+from .block_source import choose_block
+from .body import Body, near_name
 from .field import Field
-from .formats import Format
+from .field_access import buffer_types, chunk_load, chunk_store, readers, voxel_load, writer
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
 __all__ = ["CODE_FILE", "Constants", "KernelSource", "generate"]
@@ -46,98 +48,54 @@ class Constants:
 
 @dataclass(frozen=True)
 class KernelSource:
-    """The generated includes, and the names of the buffers in slot order."""
+    """The generated includes of `shaders/stencil.comp`.
+
+    Attributes:
+        slots: the names of the buffers in slot order.
+        block: the voxels of one invocation.
+    """
 
     fields: str
     body: str
+    main: str
     slots: tuple[str, ...]
+    block: Block
+
+    def includes(self) -> dict[str, str]:
+        """The texts by the names under which they are included."""
+        return {"fields": self.fields, "body": self.body, "block": self.main}
 
 
-def _accessors(field: Field, body: Body) -> list[str]:
-    kind, name = field.format.glsl, field.name
-    outside = field.glsl(field.background)
-    lines = [f"{kind} fs_load_{name}(int i) {{ return {kind}(fs_at_{name}.v[i]); }}"]
-    if name in body.own_reads:
-        lines.append(f"{kind} fs_own_{name}() {{ return fs_load_{name}(fs_index); }}")
-    if name in body.far_reads:
-        lines += [
-            f"{kind} fs_read_{name}({where} c) {{ int i; return locate({cast}, i) ? fs_load_{name}(i) : {outside}; }}"
-            for where, cast in (("ivec3", "c"), ("int", "c"), ("uint", "int(min(c, 0x7fffffffu))"))
-        ]
-    if name in body.samples:
-        lines += [
-            f"{kind} fs_corner_{name}(ivec3 c) {{ int i; return locate(c, i) ? fs_load_{name}(i) : {outside}; }}",
-            f"{kind} fs_sample_{name}(vec3 p) {{",
-            "    vec3 q = fs_near_domain(p);",
-            "    vec3 low = floor(q);",
-            "    vec3 f = q - low;",
-            "    ivec3 c = ivec3(low);",
-            *(
-                f"    {kind} r{x}{y} = mix(fs_corner_{name}(c + ivec3({x}, {y}, 0)), "
-                f"fs_corner_{name}(c + ivec3({x}, {y}, 1)), f.z);"
-                for x in (0, 1)
-                for y in (0, 1)
-            ),
-            "    return mix(mix(r00, r01, f.y), mix(r10, r11, f.y), f.x);",
-            "}",
-        ]
-    return lines
-
-
-def _output(name: str, field: Field) -> list[str]:
-    kind = field.format.glsl
-    return [
-        f"{kind} fs_out_{name};",
-        f"bool fs_wrote_{name} = false;",
-        f"void fs_write_{name}({kind} value) {{ fs_out_{name} = value; fs_wrote_{name} = true; }}",
-    ]
-
-
-def _store(name: str, field: Field) -> str:
-    stored = field.format.glsl_stored
-    if name == field.name:
-        return f"    if (fs_wrote_{name}) {{ fs_at_{name}.v[fs_index] = {stored}(fs_out_{name}); }}"
-    old = f"fs_at_{field.name}.v[fs_index]"
-    return f"    fs_at_{name}.v[fs_index] = fs_wrote_{name} ? {stored}(fs_out_{name}) : {old};"
-
-
-def generate(definition: StencilDefinition, body: Body, fields: dict[str, Field], constants: Constants) -> KernelSource:
+def generate(
+    definition: StencilDefinition, body: Body, fields: dict[str, Field], constants: Constants, largest: Block
+) -> KernelSource:
     """The generated parts of a stencil's kernel.
 
     Args:
         fields: every field that the stencil names, by name.
+        largest: the largest block that an invocation may compute.
     """
-    fronts = dict.fromkeys(name.removesuffix(BACK_BUFFER_SUFFIX) for name in definition.outputs)
-    names = list(dict.fromkeys([*definition.inputs, *fronts]))
-    backs = [name for name in definition.outputs if name.endswith(BACK_BUFFER_SUFFIX)]
-    slots = {name: fields[name] for name in names} | {
-        name: fields[name.removesuffix(BACK_BUFFER_SUFFIX)] for name in backs
-    }
-    stored = {field.format: field.format.glsl_stored for field in slots.values()}
-    text = [constants.glsl()]
-    for format_, kind in stored.items():
-        text.append(
-            f"layout(buffer_reference, scalar, buffer_reference_align = {format_.dtype.itemsize}) "
-            f"restrict buffer fs_{kind}_buffer {{ {kind} v[]; }};"
-        )
+    outputs = {name: fields[name.removesuffix(BACK_BUFFER_SUFFIX)] for name in definition.outputs}
+    named = {name: fields[name] for name in definition.inputs} | {field.name: field for field in outputs.values()}
+    slots = named | outputs
+    main = choose_block(largest, named, body, outputs)
+    block = main.block
+    text = [constants.glsl(), *buffer_types([field.format for field in slots.values()], block)]
     text.append("layout(set = 0, binding = 1, scalar) uniform fs_Addresses {")
-    text += [f"    fs_{stored[field.format]}_buffer fs_at_{name};" for name, field in slots.items()]
+    text += [f"    fs_{field.format.glsl_stored}_buffer fs_at_{name};" for name, field in slots.items()]
     text.append("};")
-    for name in names:
-        text += _accessors(fields[name], body)
-    outputs = {name: slots[name] for name in definition.outputs}
+    for field in named.values():
+        text += voxel_load(field, block)
+        text += readers(field, body)
+        text += chunk_load(field, block.chunk(field.format))
     for name, field in outputs.items():
-        text += _output(name, field)
-    text.append("void fs_store() {")
-    text += [_store(name, field) for name, field in outputs.items()]
-    text.append("}")
+        text += writer(name, field)
+        text += chunk_store(name, field, block.chunk(field.format))
+    near = [f"const {fields[name].format.glsl} {near_name(name, offset)}" for name, offset in body.near]
     line = definition.origin.line if definition.origin else 1
     wrapped = (
-        f'void stencil(const int idx, const ivec3 coord) {{\n#line {line} "{CODE_FILE}"\n{body.code}\n'
-        f'#line 1 "generated"\n}}\n'
+        f"void stencil({', '.join(['const int idx', 'const ivec3 coord', *near])}) {{\n"
+        f'#line {line} "{CODE_FILE}"\n{body.code}\n'
+        '#line 1 "generated"\n}\n'
     )
-    return KernelSource("\n".join(text) + "\n", wrapped, tuple(slots))
-
-
-def uses_half(fields: list[Field]) -> bool:
-    return any(f.format in (Format.R16F, Format.R16G16B16F) for f in fields)
+    return KernelSource("\n".join(text) + "\n", wrapped, main.text(), tuple(slots), block)

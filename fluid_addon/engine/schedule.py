@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ..gpu.kernel import Kernel
 from ..gpu.memory import Buffer
 from ..gpu.recording import Barrier, Dispatch, Recording
+from .address import DenseAddress
 from .declarations import Stencil
 from .field import Field
 
@@ -41,19 +42,20 @@ def record_stencils(
     stencils: Iterable[Stencil],
     kernels: dict[str, Kernel],
     fields: dict[str, Field],
-    extent: tuple[int, int, int],
+    address: DenseAddress,
 ) -> Recording:
     """A recording of stencils in their order, each as often as it iterates.
 
     The fields' buffers change sides while this goes: afterwards each field's front is where the recording leaves it.
 
     Args:
-        extent: invocations along the dispatch's x, y, z.
+        address: of the voxels that the stencils run over.
     """
     recording = Recording(name)
     hazards = Hazards()
     for stencil in stencils:
         kernel = kernels[stencil.definition.name]
+        groups = kernel.groups(address.extent(stencil.block))
         for _ in range(stencil.definition.iterations):
             bindings = {slot: _buffer(fields, slot) for slot in stencil.slots}
             reads = {slot: bindings[slot] for slot in stencil.slots if slot in stencil.read}
@@ -61,7 +63,7 @@ def record_stencils(
             barrier = hazards.barrier_before(reads, writes)
             if barrier:
                 recording.commands.append(barrier)
-            recording.commands.append(Dispatch(kernel, tuple(bindings.items()), kernel.groups(extent)))
+            recording.commands.append(Dispatch(kernel, tuple(bindings.items()), groups))
             for field_name in stencil.swaps:
                 fields[field_name].swap()
     return recording

@@ -18,6 +18,7 @@ from ..gpu.execution import Encoded, Execution
 from ..gpu.kernel import Kernel, KernelLibrary
 from ..gpu.memory import Buffer, MemoryPlan, Residence, check_plan
 from ..gpu.recording import Copy, Recording
+from .block import largest_block
 from .declarations import Declarations, Stencil
 from .domain import Domain
 from .field import Field
@@ -62,6 +63,7 @@ class Simulation:
     ) -> None:
         self.domain, self._declarations = domain, declarations
         self.device = Device(wanted)
+        declarations.largest_block = largest_block(self.device.info, domain.size)
         self._kernels: dict[str, Kernel] = {}
         self._steps: dict[Any, _RecordedStep] = {}
         self._version = -1
@@ -87,8 +89,8 @@ class Simulation:
         return MemoryPlan(tuple(rows))
 
     def _field_bytes(self, field: Field) -> int:
-        # Copies and fills go by words of 4 bytes.
-        return -(-self.domain.address.voxels * field.format.bytes_per_voxel // 4) * 4
+        # Kernels load whole words of 8 bytes, copies and fills go by words of 4.
+        return -(-self.domain.address.voxels * field.format.bytes_per_voxel // 8) * 8
 
     def allocated_bytes(self) -> int:
         """Bytes of the plan that are allocated already."""
@@ -120,8 +122,8 @@ class Simulation:
             FluidError: `device-feature` when the driver refuses it, `domain-too-large`.
         """
         address = self.domain.address
-        workgroup = address.workgroup()
-        groups = [-(-e // w) for e, w in zip(address.extent(), workgroup, strict=True)]
+        workgroup = address.workgroup(stencil.block)
+        groups = [-(-e // w) for e, w in zip(address.extent(stencil.block), workgroup, strict=True)]
         if any(g > m for g, m in zip(groups, self.device.info.max_groups, strict=True)):
             raise fail("domain-too-large", f'The domain has more workgroups than "{self.device.info.name}" takes.')
         self.check_memory()
@@ -179,8 +181,7 @@ class Simulation:
         if full_key not in self._steps:
             if stencils is None:
                 stencils = [s for s in declarations.stencils.values() if s.enabled]
-            extent = self.domain.address.extent()
-            recording = record_stencils(" ".join(key), stencils, self._kernels, fields, extent)
+            recording = record_stencils(" ".join(key), stencils, self._kernels, fields, self.domain.address)
             after = {name: field.front for name, field in fields.items()}
             for name, front in fronts.items():
                 fields[name].front = front

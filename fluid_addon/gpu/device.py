@@ -42,6 +42,7 @@ class DeviceInfo:
     cache_uuid: bytes
     missing: tuple[str, ...]
     half_storage: bool
+    int64: bool
     memory: int
     max_buffer: int
     max_allocation: int
@@ -97,6 +98,7 @@ def _query(physical: Any, index: int) -> DeviceInfo:
         cache_uuid=bytes(properties.pipelineCacheUUID),
         missing=missing,
         half_storage=bool(features11.storageBuffer16BitAccess),
+        int64=bool(features.features.shaderInt64),
         memory=memory,
         max_buffer=maintenance4.maxBufferSize,
         max_allocation=maintenance3.maxMemoryAllocationSize,
@@ -200,7 +202,13 @@ class Device:
         features11 = vk.VkPhysicalDeviceVulkan11Features(
             pNext=features12, storageBuffer16BitAccess=int(self.info.half_storage)
         )
-        info = vk.VkDeviceCreateInfo(pNext=features11, pQueueCreateInfos=[queue], ppEnabledExtensionNames=extensions)
+        optional = vk.VkPhysicalDeviceFeatures(shaderInt64=int(self.info.int64))
+        info = vk.VkDeviceCreateInfo(
+            pNext=features11,
+            pQueueCreateInfos=[queue],
+            ppEnabledExtensionNames=extensions,
+            pEnabledFeatures=optional,
+        )
         handle = vk.vkCreateDevice(self.physical, info, None)
         self.handle = self.lifetime.own("device", handle, lambda h: vk.vkDestroyDevice(h, None))
         self.queue = vk.vkGetDeviceQueue(handle, self.queue_family, 0)

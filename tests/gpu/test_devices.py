@@ -48,7 +48,7 @@ def test_an_unknown_device_is_an_error_that_lists_what_is_there():
     assert caught.value.diagnostics[0].hint == 'Did you mean "GeForce 9090"?'
     with pytest.raises(FluidError) as caught:
         choose(fleet(), 7)
-    assert "0 \"llvmpipe\"" in (caught.value.diagnostics[0].hint or "")
+    assert '0 "llvmpipe"' in (caught.value.diagnostics[0].hint or "")
 
 
 def test_an_unusable_device_is_passed_over_and_refused_by_name():
