@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
 from ..diagnostics import FluidError
+from ..volumes.bake import Bake
 from .volume_object import import_bake, set_frame_range
 
 __all__ = ["register", "unregister"]
@@ -19,7 +21,7 @@ class FLUID_ADDON_OT_import_bake(bpy.types.Operator):  # noqa: N801 - Blender de
 
     bl_idname = "fluid_addon.import_bake"
     bl_label = "Import Fluid Bake"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     filepath: StringProperty(name="Bake", description="The manifest of a bake, or its folder", subtype="FILE_PATH")
     filter_glob: StringProperty(default="manifest.json", options={"HIDDEN"})
@@ -42,15 +44,23 @@ class FLUID_ADDON_OT_import_bake(bpy.types.Operator):  # noqa: N801 - Blender de
             for problem in error.diagnostics:
                 self.report({"ERROR"}, problem.message + (f" {problem.hint}" if problem.hint else ""))
             return {"CANCELLED"}
-        for selected in context.selected_objects:
-            selected.select_set(False)
-        for volume_object in objects:
-            volume_object.select_set(True)
-        context.view_layer.objects.active = objects[0]
         if self.set_frames:
-            set_frame_range(context.scene, objects)
-        self.report({"INFO"}, f"Imported {len(objects)} volume{'s' * (len(objects) > 1)} from {folder.name}")
+            set_frame_range(context.scene, folder)
+        _select(context, objects)
+        if left_out := Bake.open(folder).damaged():
+            self.report({"WARNING"}, f"{len(left_out)} damaged frames were left out, such as {left_out[0][0].path}")
+        self.report({"INFO"}, f'Imported the bake "{folder.name}"')
         return {"FINISHED"}
+
+
+def _select(context: bpy.types.Context, objects: list[bpy.types.Object]) -> None:
+    """Select just these objects; a collection that the view layer leaves out has none to select."""
+    for selected in context.selected_objects:
+        selected.select_set(False)
+    for volume_object in objects:
+        if volume_object.name in context.view_layer.objects:
+            volume_object.select_set(True)
+            context.view_layer.objects.active = volume_object
 
 
 def _menu_entry(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:

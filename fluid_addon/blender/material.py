@@ -32,9 +32,9 @@ SCALAR_KINDS, VECTOR_KINDS = ("float", "half"), ("vec3f",)
 
 SMOKE_COLOR = (0.5, 0.5, 0.52, 1.0)
 #: Optical depth of smoke of density 1 along the longest side of the volume. A plume is about a third as wide.
-DEPTH_ALONG_EXTENT = 60.0
+DEPTH_ALONG_EXTENT = 36.0
 #: Radiance times length of the hottest flame, along the longest side of the volume.
-GLOW_ALONG_EXTENT = 60.0
+GLOW_ALONG_EXTENT = 24.0
 GLOW_FROM_KELVIN = 760.0
 GLOW_FULL_KELVIN = 1600.0
 #: The black body of a real flame is a red that the AgX view turns pink; a film balanced for daylight shows it warmer.

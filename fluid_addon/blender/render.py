@@ -7,17 +7,18 @@ bpy is imported when a picture is asked for, so that the command line can say in
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import IO, TYPE_CHECKING
 
 from ..diagnostics import fail
-from ..volumes.atomic import atomic_write
+from ..volumes.atomic import atomic_write, disk_problem
 from ..volumes.bake import Bake, BakedFrame
+from ..volumes.sequences import BakedSequence
 
 if TYPE_CHECKING:
     import bpy
@@ -30,7 +31,7 @@ __all__ = ["render_bake"]
 SAMPLES = 12
 LARGEST_SIDE = 16384  # pixels
 #: Voxels of a step through the volume. The smoke is soft: finer steps cost time and show nothing.
-STEP = 2.0
+STEP = 3.0
 #: How many frames of the bake the camera is framed on, so that pictures of different frames fit together.
 FRAMED_ON = 5
 
@@ -56,33 +57,32 @@ def render_bake(
     if not all(1 <= side <= LARGEST_SIDE for side in resolution) or samples < 1:
         raise fail("usage", f"A picture of {resolution[0]}×{resolution[1]} pixels, {samples} samples, cannot be made.")
     bake = Bake.open(Path(folder))
-    bpy = _blender()
-    from .stage import build_stage
-    from .volume_object import import_bake, intact_sequences
+    with tempfile.TemporaryFile() as told, _printing_into(told.fileno()):
+        bpy = _blender()
+        from .volume_object import intact_sequences
 
-    frames = [found for sequence in intact_sequences(bake) for found in sequence.frames]
-    moment, shown = _moment(frames, frame)
-    box = _visible(bake, frames)
-
-    before = set(bpy.data.user_map())
-    scene = bpy.data.scenes.new("Fluid picture")
-    try:
-        scene.frame_set(moment)
-        import_bake(bake.folder, scene=scene)
-        scene.render.resolution_x, scene.render.resolution_y = resolution
-        scene.render.resolution_percentage = 100
-        build_stage(scene, box)
-        _use_cycles(scene, samples)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(output) as part:
-            _render(scene, part)
-    finally:
-        made = [block for block in bpy.data.user_map() if block not in before and block.id_type != "IMAGE"]
-        bpy.data.batch_remove(made)
+        found = intact_sequences(bake)
+        moment, shown = _moment([baked for sequence in found for baked in sequence.frames], frame)
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_problem(output, error) from error
+        before = set(bpy.data.user_map())
+        try:
+            scene = bpy.data.scenes.new("Fluid picture")
+            # Told the scene by its name, the operator would set its frame to that of the scene that is open.
+            with bpy.context.temp_override(scene=scene):
+                _use_cycles(scene, samples)
+                _fill(scene, bake, found, moment, resolution)
+                with atomic_write(output) as part:
+                    _write_picture(scene, part, told)
+        finally:
+            made = [block for block in bpy.data.user_map() if block not in before and block.id_type != "IMAGE"]
+            bpy.data.batch_remove(made)
     return shown
 
 
-def _blender() -> bpy:
+def _blender() -> ModuleType:
     try:
         import bpy
     except ModuleNotFoundError as error:
@@ -106,28 +106,41 @@ def _moment(frames: list[BakedFrame], wanted: int | None) -> tuple[int, int | No
     if not earlier and all(found.frame is not None for found in frames):
         message = f"The bake shows nothing at frame {wanted}: its first frame is {numbers[0]}."
         raise fail("usage", message, f"Choose a frame from {numbers[0]} to {numbers[-1]}.")
-    return wanted, earlier[-1] if earlier else None
+    # Beyond its ends the picture stays as it is, and a frame beyond Blender's timeline cannot be set.
+    return min(max(wanted, numbers[0] - 1), numbers[-1]), earlier[-1] if earlier else None
 
 
-def _visible(bake: Bake, frames: list[BakedFrame]) -> Box:
-    """The box, over a few frames of the whole bake, of what can be seen."""
+def _fill(
+    scene: bpy.types.Scene, bake: Bake, found: list[BakedSequence], moment: int, resolution: tuple[int, int]
+) -> None:
+    """Put the bake on a stage, at timeline frame `moment`."""
+    from .stage import build_stage
+    from .volume_object import import_bake
+
+    scene.frame_set(moment)
+    scene.render.resolution_x, scene.render.resolution_y = resolution
+    scene.render.resolution_percentage = 100
+    build_stage(scene, _visible(bake, found))
+    import_bake(bake.folder, scene=scene)
+
+
+def _visible(bake: Bake, found: list[BakedSequence]) -> Box:
+    """The box, over a few frames of each sequence, of what can be seen."""
     from .material import look_of
     from .survey import survey_frame
 
-    ordered = sorted(frames, key=lambda found: found.frame or 0)
-    last = len(ordered) - 1
-    chosen = sorted({round(last * step / (FRAMED_ON - 1)) for step in range(FRAMED_ON)})
     box: Box | None = None
-    names: set[str] = set()
-    for found in (ordered[place] for place in chosen):
-        names.update(found.grids)
-        survey = survey_frame(bake.folder.joinpath(found.path), look_of(found.grids).shapes)
-        if survey.visible:
-            box = survey.visible.united(box)
+    for sequence in found:
+        last = len(sequence.frames) - 1
+        for place in sorted({round(last * step / (FRAMED_ON - 1)) for step in range(FRAMED_ON)}):
+            baked = sequence.frames[place]
+            survey = survey_frame(bake.folder.joinpath(baked.path), look_of(baked.grids).shapes)
+            box = survey.visible.united(box) if survey.visible else box
     if box is None:
-        listed = ", ".join(f'"{name}"' for name in sorted(names))
+        names = sorted({name for sequence in found for baked in sequence.frames for name in baked.grids})
+        listed = ", ".join(f'"{name}"' for name in names)
         hint = 'Export a field like "density" or "flame" that is above 0 somewhere.'
-        raise fail("bake-empty", f'The bake "{bake.name}" has nothing that can be seen; its grids: {listed}.', hint)
+        raise fail("bake-empty", f'The bake "{bake.name}" has nothing that can be seen in {listed}.', hint)
     return box
 
 
@@ -158,36 +171,37 @@ def _use_cycles(scene: bpy.types.Scene, samples: int) -> None:
         cycles.samples = samples * 4
 
 
-def _render(scene: bpy.types.Scene, part: Path) -> None:
+def _write_picture(scene: bpy.types.Scene, part: Path, told: IO[bytes]) -> None:
     bpy = _blender()
+    with contextlib.suppress(TypeError):  # a colour configuration of the studio's own has other looks
+        scene.view_settings.look = "AgX - Medium High Contrast"
     scene.render.filepath = str(part)
     scene.render.use_file_extension = False
     image = scene.render.image_settings
     if hasattr(image, "media_type"):  # from Blender 5.0: the formats of video lie behind another one
         image.media_type = "IMAGE"
     image.file_format, image.color_mode, image.color_depth = "PNG", "RGB", "8"
-    with _told_to_a_file() as told:
-        result = bpy.ops.render.render(write_still=True, scene=scene.name)
+    try:
+        result = bpy.ops.render.render(write_still=True)
+    except RuntimeError as error:
+        raise OSError(f"Blender made no picture: {error}") from error
     if result != {"FINISHED"} or part.stat().st_size == 0:
-        said = told.read_text("utf-8", errors="replace").strip().splitlines() if told.exists() else []
-        raise OSError(f"Blender made no picture ({said[-1] if said else result})")
+        told.seek(0)
+        said = told.read().decode("utf-8", errors="replace").strip().splitlines()
+        raise OSError(f"Blender made no picture: {said[-1] if said else result}")
 
 
 @contextlib.contextmanager
-def _told_to_a_file() -> Iterator[Path]:
-    """What Blender itself prints (a line for every sample) goes to a file, not to the terminal."""
-    with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder, "blender.log")
-        sys.stdout.flush()
-        sys.stderr.flush()
-        kept = [(number, os.dup(number)) for number in (1, 2)]
-        log = os.open(told, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        try:
-            for number, _ in kept:
-                os.dup2(log, number)
-            yield told
-        finally:
-            for number, copy in kept:
-                os.dup2(copy, number)
-                os.close(copy)
-            os.close(log)
+def _printing_into(target: int) -> Iterator[None]:
+    """What Blender itself prints (a line for every few samples) goes to an open file instead of the terminal."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    try:
+        for number, _ in kept:
+            os.dup2(target, number)
+        yield
+    finally:
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)

@@ -18,12 +18,12 @@ from .material import look_of, smoke_material
 from .sequence import play_frames
 from .survey import survey_frame
 
-__all__ = ["BAKE", "SEQUENCE", "import_bake", "intact_sequences", "set_frame_range", "update_bake"]
+__all__ = ["BAKE", "FILE", "import_bake", "intact_sequences", "set_frame_range", "update_bake"]
 
 #: Custom property of the object: the bake that it shows, by the name of its folder, which ends in the bake's token.
 BAKE = "fluid_bake"
-#: Custom property of the object: which files of the bake it shows, such as "frames/smoke_####.vdb".
-SEQUENCE = "fluid_sequence"
+#: Custom property of the object: the file that it names to Blender, as the bake's manifest calls it.
+FILE = "fluid_file"
 
 SUFFIX = ".vdb"
 
@@ -45,23 +45,20 @@ def import_bake(
     """
     bake = Bake.open(Path(folder))
     found = intact_sequences(bake)
-    measured = [(sequence, look_of(_kinds(sequence)), _newest(bake, sequence)) for sequence in found]
-    surveys = [survey_frame(file, look.shapes) for _, look, file in measured]
+    newest = [sequence.frames[-1] for sequence in found]
+    surveys = [survey_frame(bake.folder.joinpath(frame.path), look_of(frame.grids).shapes) for frame in newest]
     target = collection or (scene or bpy.context.scene).collection
     objects = []
-    for (sequence, look, _), survey in zip(measured, surveys, strict=True):
+    for sequence, survey in zip(found, surveys, strict=True):
         title = name or bake.name
         if len(found) > 1:
             title = f"{title} {sequence.prefix.strip(' _.-') or sequence.folder}".strip()
         volume = bpy.data.volumes.new(title)
-        volume.filepath = _path_for_blender(bake.folder.joinpath(sequence.first_path))
         volume.velocity_unit = "SECOND"
-        volume.materials.append(smoke_material(title, look, survey))
-        if sequence.digits:
-            play_frames(volume, _numbers(sequence), anew=True)
+        volume.materials.append(smoke_material(title, look_of(_kinds(sequence)), survey))
         shown = bpy.data.objects.new(title, volume)
         shown[BAKE] = bake.folder.resolve().name
-        shown[SEQUENCE] = _pattern(sequence)
+        _play(shown, bake, sequence, anew=True)
         target.objects.link(shown)
         objects.append(shown)
     return objects
@@ -71,20 +68,27 @@ def update_bake(shown: bpy.types.Object) -> int:
     """Let an object of `import_bake` show the frames that its bake has finished since; returns how many it shows now.
 
     Its material, its place and an offset that the artist no longer animates stay as they are.
-    Raises bake-missing, bake-corrupt, bake-empty; bake-missing also where the folder now holds another bake.
+    Raises bake-missing, bake-corrupt, bake-empty.
     """
-    pattern = shown.get(SEQUENCE)
-    if shown.type != "VOLUME" or pattern is None:
+    named = shown.get(FILE)
+    if shown.type != "VOLUME" or named is None:
         raise fail("bake-missing", f'The object "{shown.name}" shows no bake.', "Import the bake again.")
-    file = Path(bpy.path.abspath(shown.data.filepath))
-    folder = file.parents[pattern.count("/")]
+    # Blender keeps the path of the volume right when either file is moved; a copy of the folder's path would go stale.
+    folder = Path(bpy.path.abspath(shown.data.filepath)).parents[named.count("/")]
     bake = Bake.open(folder)
     for sequence in intact_sequences(bake):
-        if _pattern(sequence) == pattern:
-            if sequence.digits:
-                play_frames(shown.data, _numbers(sequence), anew=False)
+        if any(frame.path == named for frame in sequence.frames):
+            _play(shown, bake, sequence, anew=False)
             return len(sequence.frames)
-    raise fail("bake-missing", f'The bake in "{folder}" has no frames "{pattern}".', "Import the bake again.")
+    raise fail("bake-missing", f'The bake in "{folder}" has no intact file "{named}".', "Import the bake again.")
+
+
+def _play(shown: bpy.types.Object, bake: Bake, sequence: BakedSequence, *, anew: bool) -> None:
+    if shown.get(FILE) != sequence.first_path:
+        shown[FILE] = sequence.first_path
+        shown.data.filepath = _path_for_blender(bake.folder.joinpath(sequence.first_path))
+    if sequence.digits:
+        play_frames(shown.data, _numbers(sequence), anew=anew)
 
 
 def set_frame_range(scene: bpy.types.Scene, folder: str | Path) -> None:
@@ -119,17 +123,8 @@ def _kinds(sequence: BakedSequence) -> dict[str, str]:
     return {name: kind for frame in sequence.frames for name, kind in frame.grids.items()}
 
 
-def _newest(bake: Bake, sequence: BakedSequence) -> Path:
-    return bake.folder.joinpath(sequence.frames[-1].path)
-
-
 def _numbers(sequence: BakedSequence) -> list[int]:
     return [frame.frame for frame in sequence.frames if frame.frame is not None]
-
-
-def _pattern(sequence: BakedSequence) -> str:
-    folder = f"{sequence.folder}/" if sequence.folder else ""
-    return f"{folder}{sequence.prefix}{'#' * sequence.digits}{sequence.suffix}"
 
 
 def _path_for_blender(file: Path) -> str:
