@@ -16,14 +16,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from fluid_addon.engine import FluidEngine, Format, StencilDefinition
 from fluid_addon.gpu.compiler import Compiler
 from fluid_addon.gpu.device import Device
 from fluid_addon.gpu.execution import Execution
 from fluid_addon.gpu.kernel import KernelLibrary
-from fluid_addon.gpu.memory import Buffer
-from fluid_addon.gpu.recording import Dispatch, Recording
+from fluid_addon.gpu.memory import Buffer, Residence
+from fluid_addon.gpu.recording import Copy, Dispatch, Recording
 
 from .measure import interleaved, measured, table
 
@@ -41,7 +42,7 @@ SEVEN_POINTS = """
 """
 
 
-def start() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def start() -> npt.NDArray[np.float32]:
     return np.random.default_rng(1).random((SIZE, SIZE, SIZE), dtype=np.float32)
 
 
@@ -88,11 +89,8 @@ class BareLoop:
             self.execution.submit(self.sides[step % 2])
         self.execution.wait_all()
 
-    def values(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    def values(self) -> npt.NDArray[np.float32]:
         """What is in the buffer that the next step reads."""
-        from fluid_addon.gpu.memory import Residence
-        from fluid_addon.gpu.recording import Copy
-
         host = Buffer(self.device, "readback", 4 * SIZE**3, Residence.READBACK)
         try:
             self.execution.run(Recording("readback", [Copy(self.buffers[0], host, host.size)]))
@@ -103,8 +101,13 @@ class BareLoop:
 
     def close(self) -> None:
         self.execution.idle()
-        for owned in (*self.sides, *self.buffers, self.execution, self.library, self.device):
-            owned.close()
+        for side in self.sides:
+            side.close()
+        for buffer in self.buffers:
+            buffer.close()
+        self.execution.close()
+        self.library.close()
+        self.device.close()
 
 
 def taichi_python() -> tuple[Path | None, str]:
@@ -113,9 +116,8 @@ def taichi_python() -> tuple[Path | None, str]:
     own = HERE.parent / ".venv-taichi"
     python = own / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if wish == "install" and not python.exists():
-        done = subprocess.run([sys.executable, "-m", "venv", str(own)], check=False)
-        done = done.returncode and done or subprocess.run([str(python), "-m", "pip", "install", "-q", TAICHI], check=False)
-        if done.returncode:
+        steps = ([sys.executable, "-m", "venv", str(own)], [str(python), "-m", "pip", "install", "-q", TAICHI])
+        if any(subprocess.run(step, check=False).returncode for step in steps):
             return None, f"{TAICHI} could not be installed"
     elif wish not in ("", "install"):
         python = Path(wish)
@@ -155,8 +157,8 @@ def main() -> None:
         bare = BareLoop()
         stack.callback(bare.close)
         taichi_round, about = stack.enter_context(taichi())
-        for warm_up in (lambda: step_all(engine), bare.run):
-            warm_up()
+        step_all(engine)
+        bare.run()
         difference = float(np.abs(engine.array("u") - bare.values()).max())
         works: dict[str, Round] = {
             "sim:step": lambda: measured(lambda: step_all(engine)),

@@ -13,7 +13,7 @@ from ..diagnostics import FluidError, Kind, Place, fail, render
 from .host import Engine, Host, vocabulary
 from .lua_errors import related, runtime_error, stack, syntax_error
 from .modules import Modules
-from .named_arguments import rewrite_named_arguments
+from .named_arguments import compilable
 from .parameters import Parameters
 from .sandbox import Limits, Outcome, Sandbox
 from .sources import Sources, SourceText, read_source, source_from_text
@@ -26,7 +26,7 @@ class LuaContext:
 
     Args:
         parameters: values that the run sets from outside; what the script declares is added to it.
-        log: takes what scripts print, and their errors, line by line.
+        log: takes what scripts print, a line at a time, and their errors, all lines of one at once.
         cancel: once set, the script ends within a few milliseconds of Lua, with the error `cancelled`.
         seconds: a stretch of Lua without an engine call may take this long.
         memory_mb: a script may hold this much.
@@ -128,7 +128,7 @@ class LuaContext:
             raise
 
     def _run_in_sandbox(self, source: SourceText, folder: Path | None) -> None:
-        text = rewrite_named_arguments(source)
+        text = compilable(source)
         sources = Sources()
         sources.add(source)
         limits = Limits(self._seconds, self._memory_mb, self._cancel)
@@ -188,6 +188,7 @@ def _error_of(outcome: Outcome, sandbox: Sandbox, limits: Limits, host: Host, so
             return runtime_error(outcome, sources)
         error = found
     place = replace(trace[0], label="") if trace else None
-    with_stack = FluidError(*(replace(d.at(place), related=d.related or related(trace)) for d in error.diagnostics))
+    placed = [d.at(place) for d in error.diagnostics]
+    with_stack = FluidError(*(replace(d, related=d.related or related(trace, d.place)) for d in placed))
     with_stack.__cause__ = error.__cause__
     return with_stack

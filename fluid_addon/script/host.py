@@ -14,7 +14,7 @@ from ..engine.stencil import StencilDefinition
 from .arguments import CALLS, METHODS, PROPERTIES, decode, take_arguments
 from .lua_errors import syntax_error
 from .modules import Modules
-from .named_arguments import rewrite_named_arguments
+from .named_arguments import compilable, rewrite_named_arguments
 from .parameters import Parameters
 from .places import code_origin, complete, refine
 from .printed import PrintedLines
@@ -149,7 +149,7 @@ class Host:
                 self._printed.add(_text(line))
                 return ()
             case "rewrite", (bytes() as chunk,):
-                return (self._rewritten(SourceText("load", _text(chunk))),)
+                return (_bytes(rewrite_named_arguments(SourceText("load", _text(chunk)))),)
             case "require", (bytes() as name, _, _):
                 return self._require(_text(name))
             case "syntax", (bytes() as message,):
@@ -216,24 +216,35 @@ class Host:
                 engine.export_vdb(options["path"], options.get("fields"), options.get("half", False))
             case "export_nvdb":
                 engine.export_nvdb(options["path"], options.get("fields"))
-            case _:  # step, run, reduce, read, fill: their options are the method's own arguments
-                return getattr(engine, method)(**options)
+            case "step":
+                engine.step(options["dt"])
+            case "run":
+                engine.run(**options)
+            case "reduce":
+                return engine.reduce(options["field"], options["op"])
+            case "read":
+                return engine.read(options["field"], options["coord"])
+            case "fill":
+                engine.fill(options["field"], options["value"])
+            case _:
+                raise ValueError(f"no such method: {method}")
         return None
 
     # ----- modules
-
-    def _rewritten(self, source: SourceText) -> bytes:
-        return rewrite_named_arguments(source).encode("utf-8", "surrogateescape")
 
     def _require(self, name: str) -> tuple[Scalar, ...]:
         source = self._modules.find(name)
         self._sources.add(source)
         kind = b"library" if source.library else b"script"
-        return self._rewritten(source), source.file.encode("utf-8", "surrogateescape"), kind
+        return _bytes(compilable(source)), _bytes(source.file), kind
 
 
 def _text(content: bytes) -> str:
     return content.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _number(value: Any) -> bool | int | float:

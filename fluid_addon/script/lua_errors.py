@@ -43,6 +43,8 @@ def syntax_error(message: bytes, sources: Sources) -> FluidError:
     text = rest.decode("utf-8", "replace")
     if source is None:
         return FluidError(Diagnostic("lua-syntax", _sentence(text)))
+    while line > 1 and not (source.line(line) or "").strip():
+        line -= 1  # the end of a script is where its last words are
     place = source.place(line)
     near = _NEAR.search(text)
     if near and near[1]:
@@ -96,7 +98,7 @@ def runtime_error(outcome: Outcome, sources: Sources) -> FluidError:
         place = find_word(source, line, quoted) or place
     shown = printable_lines(_in_double_quotes_of_lua(text))
     return FluidError(
-        Diagnostic("lua-error", shown or "The script raised an empty error.", place, hint, related(trace))
+        Diagnostic("lua-error", shown or "The script raised an empty error.", place, hint, related(trace, place))
     )
 
 
@@ -127,9 +129,9 @@ def stack(frames: Sequence[Frame], sources: Sources) -> tuple[Place, ...]:
     return tuple(places)
 
 
-def related(trace: tuple[Place, ...]) -> tuple[Place, ...]:
+def related(trace: tuple[Place, ...], place: Place | None) -> tuple[Place, ...]:
     """A stack worth showing: one that tells more than the place itself."""
-    return trace if len(trace) > 1 else ()
+    return trace if len(trace) > 1 or (trace and place and trace[0].file != place.file) else ()
 
 
 def _split(message: bytes, sources: Sources) -> tuple[SourceText | None, int, bytes]:

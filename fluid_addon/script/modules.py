@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,7 @@ class Modules:
         looked = [f'a text "{name}.lua"'] if self._texts else []
         looked += [f'the file "{self._root / relative}"'] if self._root is not None else []
         where = " and ".join(looked) or "nothing: this script lies in no folder, and there are no other texts"
-        hint = did_you_mean(name, self._known())
+        hint = did_you_mean(name, self._near(name, self._root / relative if self._root is not None else None))
         raise fail("module-missing", f'There is no module "{name}"; looked for {where}.', hint)
 
     def _in_library(self, name: str) -> SourceText:
@@ -73,10 +74,13 @@ class Modules:
         found = (path.relative_to(self._library).with_suffix("") for path in self._library.rglob("*.lua"))
         return sorted(_LIBRARY_PREFIX + ".".join(path.parts) for path in found)
 
-    def _known(self) -> list[str]:
-        beside = sorted(self._root.glob("*.lua"))[:200] if self._root is not None else []
-        texts = (text.removesuffix(".lua").replace("/", ".") for text in self._texts)
-        return sorted({*texts, *(path.stem for path in beside), *self.library_names()})
+    def _near(self, name: str, path: Path | None) -> list[str]:
+        """Modules that might have been meant: the texts, and the files of the folder in which this one was sought."""
+        folder = name.rpartition(".")[0]
+        beside = sorted(path.parent.glob("*.lua"))[:200] if path is not None else []
+        names = [f"{folder}.{file.stem}" if folder else file.stem for file in beside]
+        names += [text.removesuffix(".lua").replace("/", ".") for text in self._texts]
+        return difflib.get_close_matches(name, names)
 
 
 def _is_inside(folder: Path, path: Path) -> bool:

@@ -7,15 +7,19 @@ meaning. Only braces are inserted: line numbers stay.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..diagnostics import Diagnostic, FluidError
 from .lua_tokens import Token
 from .sources import SourceText
 
-__all__ = ["rewrite_named_arguments"]
+__all__ = ["compilable", "rewrite_named_arguments"]
 
 _CLOSES = {")": "(", "]": "[", "}": "{"}
+
+#: Stands before every named argument, and before much else; a text without it is not read any closer.
+_MAYBE = re.compile(r"[(,]\s*+(?:--|[A-Za-z_]\w*+\s*+(?:--|=(?!=)))")
 
 
 @dataclass
@@ -29,12 +33,24 @@ class _Bracket:
     positional: list[int] | None = None
 
 
+def compilable(source: SourceText) -> str:
+    """What Lua compiles for a file: with named arguments, and with a first line `#!…` as a comment.
+
+    Raises:
+        FluidError: `named-arguments`.
+    """
+    text = rewrite_named_arguments(source)
+    return f"--{text}" if text.startswith("#") else text
+
+
 def rewrite_named_arguments(source: SourceText) -> str:
     """The script's text with the braces that named arguments need, or the very same text where there are none.
 
     Raises:
         FluidError: `named-arguments` for a call that mixes both kinds or gives a name twice.
     """
+    if not _MAYBE.search(source.text):
+        return source.text
     tokens = source.tokens
     inserts: list[tuple[int, str]] = []
     open_: list[_Bracket] = []

@@ -29,13 +29,9 @@ class PrintedLines:
         for line in text.split("\n"):
             if self._left < 0:
                 return
-            shown = printable(line[: self.LINE])
-            if len(line) > self.LINE:
-                shown += f"… ({len(line) - self.LINE} more characters)"
+            shown = printable(line if len(line) <= self.LINE else line[: self.LINE] + "…")
             self._left -= len(shown) + 1
             if self._left < 0:
-                self._log(
-                    f"(the script has printed {self.TOTAL // 1024**2} MB; what it prints from here on is dropped)"
-                )
+                self._log(f"(the script has printed {self.TOTAL // 1024**2} MB; the rest is dropped)")
                 return
             self._log(shown)

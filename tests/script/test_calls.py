@@ -75,8 +75,8 @@ def test_a_stencil_reaches_the_engine(lua) -> None:
 
 def test_every_option_of_a_new_engine(lua) -> None:
     lua.run(
-        "FluidEngine.new(domain_size = {1, 2, 3}, voxel_size = 0.5, origin = {0, 1.5, -1}, gpu_count = 2, device = 'RTX',"
-        " grid_file = 'a.nvdb', sparse = true, boundary = {'open', 'clamp', 'periodic'})\n"
+        "FluidEngine.new(domain_size = {1, 2, 3}, voxel_size = 0.5, origin = {0, 1.5, -1}, gpu_count = 2,"
+        " device = 'RTX', grid_file = 'a.nvdb', sparse = true, boundary = {'open', 'clamp', 'periodic'})\n"
         "FluidEngine:new{domain_size = {1, 2, 3}, device = 1, boundary = 'clamp'}\n"
         "FluidEngine.new()"
     )
@@ -135,7 +135,9 @@ def test_formats_are_the_numbers_of_vulkan(lua) -> None:
 
 
 def test_two_engines_are_told_apart(lua) -> None:
-    lua.run("a = FluidEngine.new{domain_size = {1, 1, 1}} b = FluidEngine.new{domain_size = {2, 2, 2}} b:step(1) a:step(2)")
+    lua.run(
+        "a = FluidEngine.new{domain_size = {1, 1, 1}} b = FluidEngine.new{domain_size = {2, 2, 2}} b:step(1) a:step(2)"
+    )
     first, second = lua.engines
     assert (first.time, second.time) == (2, 1)
 
@@ -174,7 +176,11 @@ REFUSED = {
     "L13 mixed": ("sim:run{frames = 1, 2}", "plan-shape", "mixes names and positions"),
     "L13 cycle": ("local t = {} t.a = {t} sim:run(t)", "plan-shape", '"a[1]" contains itself'),
     "L13 depth": ("local t = {} for i = 1, 1000 do t = {t} end sim:fill('d', t)", "plan-shape", "nested more than 32"),
-    "L13 large": ("local t = {} for i = 1, 9e4 do t[i] = 1 / i end sim:fill('d', t)", "plan-shape", "larger than 1 MiB"),
+    "L13 large": (
+        "local t = {} for i = 1, 9e4 do t[i] = 1 / i end sim:fill('d', t)",
+        "plan-shape",
+        "larger than 1 MiB",
+    ),
     "L13 keys": ("local t = {} for i = 1, 1e6 do t[i] = i end sim:fill('d', t)", "plan-shape", "more than 100000"),
     "L13 metatable": ("sim:fill('d', setmetatable({}, {}))", "plan-shape", '"value" is a table with a metatable'),
     "function": ("sim:run{frames = print}", "plan-shape", '"frames" is a function'),
@@ -249,5 +255,5 @@ def test_l15_two_processes_send_the_same_bytes() -> None:
         for _ in range(2)
     }
     assert outputs == {
-        "b'[{\"domain_size\":[1,1,1]}]'\nb'[{\"cfl\":3,\"export\":\"a_#.vdb\",\"fps\":3,\"frames\":3,\"substeps\":3}]'\n"
+        'b\'[{"domain_size":[1,1,1]}]\'\nb\'[{"cfl":3,"export":"a_#.vdb","fps":3,"frames":3,"substeps":3}]\'\n'
     }

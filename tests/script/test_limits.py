@@ -55,7 +55,9 @@ def test_a_script_larger_than_its_memory_is_an_error_too(lua) -> None:
     assert lua.code("local t = {" + "{}," * 300_000 + "}", memory_mb=1) == "lua-memory"
 
 
-@pytest.mark.parametrize("catch", ["pcall", "function(f) return xpcall(f, print) end", "function(f) coroutine.wrap(f)() end"])
+@pytest.mark.parametrize(
+    "catch", ["pcall", "function(f) return xpcall(f, print) end", "function(f) coroutine.wrap(f)() end"]
+)
 def test_a_stopped_script_runs_nothing_more(lua, catch: str) -> None:
     script = f"local catch = {catch}\npcall(catch, function() while true do end end)\nprint('alive')"
     assert lua.code(script, seconds=0.1) == "lua-timeout"
@@ -157,7 +159,6 @@ def in_a_process(code: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-
 def test_d51_large_answers_near_the_limit(lua) -> None:
     del lua
     printed = in_a_process(
@@ -165,8 +166,9 @@ def test_d51_large_answers_near_the_limit(lua) -> None:
         module = "return [[" + "x" * 3_000_000 + "]]"
         texts = {f"m{i}": module for i in range(12)}
         print(run("for i = 0, 11 do require('m' .. i) end", texts=texts))
-        print(run("local kept = {} for i = 0, 11 do pcall(function() kept[i] = require('m' .. i) end) end", texts=texts))
-        print(run("local t = {} for i = 0, 11 do t[i] = ('x'):rep(1200000) pcall(require, 'm' .. i) end", texts=texts))
+        keep = "local t = {} for i = 0, 11 do "
+        print(run(keep + "pcall(function() t[i] = require('m' .. i) end) end", texts=texts))
+        print(run(keep + "t[i] = ('x'):rep(1200000) pcall(require, 'm' .. i) end", texts=texts))
         print(run("print(40 + 2)"))
         """
     )

@@ -132,7 +132,18 @@ GRAMMAR = {
         "not {E} and {E}",
     ],
     "N": ["a", "b", "sim", "x1"],
-    "L": ["1", "0x1p4", "'s'", '"(a = 1)"', "[[ f(a = 1) ]]", "[==[ ]] (a = 1) ]==]", "nil", "...", "{{}}", "{{a = 1, 2}}"],
+    "L": [
+        "1",
+        "0x1p4",
+        "'s'",
+        '"(a = 1)"',
+        "[[ f(a = 1) ]]",
+        "[==[ ]] (a = 1) ]==]",
+        "nil",
+        "...",
+        "{{}}",
+        "{{a = 1, 2}}",
+    ],
     "W": [" ", "\n", " --[[ (a = 1) ]] ", " -- f(a = 1)\n", "\r\n"],
 }
 
@@ -148,10 +159,9 @@ def expand(symbol: str, choices: list[int]) -> str:
 
 CHOICES = st.lists(st.integers(0, 200), max_size=40)
 SCRIPTS = CHOICES.map(lambda choices: expand("S", choices))
-FRAGMENTS = st.sampled_from(
-    "( ) { } [ ] , ; = == . : :: .. ... # - a b sim function end if then do repeat until while for in local return "
-    "1 'x' [[y]] goto not and or nil <const> -- \n".split(" ")
-)
+MARKS = "( ) { } [ ] , ; = == . : :: .. ... # - -- \n"
+WORDS = "a b sim function end if then do repeat until while for in local return 1 'x' [[y]] goto not and or nil <const>"
+FRAGMENTS = st.sampled_from([*MARKS.split(" "), *WORDS.split(" ")])
 
 
 @given(SCRIPTS)

@@ -89,7 +89,7 @@ class SilentHost:
     def serve(self, call: str, arguments: Any) -> tuple[()]:
         raise AssertionError((call, arguments))
 
-    def locate(self, file: Any, line: Any) -> None:
+    def locate(self, *_line: Any) -> None:
         return None
 
     def place(self) -> None:

@@ -79,5 +79,5 @@ def test_a_file_is_named_as_given(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.lua").write_text("x")
     assert read_source(Path("a.lua")).file == "a.lua"
-    with pytest.raises(FluidError, match='Cannot read "b.lua"'):
+    with pytest.raises(FluidError, match=r'Cannot read "b\.lua"'):
         read_source(Path("b.lua"))

@@ -4,7 +4,7 @@
 
 local lua, border = ...
 local ask, where = border.ask, border.where
-local next, rawget, rawlen, select, type = lua.next, lua.rawget, lua.rawlen, lua.select, lua.type
+local next, rawget, select, type = lua.next, lua.rawget, lua.select, lua.type
 local raw_getmetatable = lua.raw_getmetatable
 local byte, find, format, gsub, sub = lua.string.byte, lua.string.find, lua.string.format, lua.string.gsub, lua.string.sub
 local concat, sort = lua.table.concat, lua.table.sort
@@ -15,6 +15,7 @@ local _ENV <const> = nil
 local MAX_DEPTH = 32
 local MAX_BYTES = 1024 * 1024
 local MAX_KEYS = 100000
+local MAX_ARGUMENTS = 32
 
 -- `fields.rho.init[3]` from the keys on the way there. A table of options adds no name of its own.
 local function path_of(keys, depth)
@@ -137,11 +138,13 @@ end
 -- encode(names, ...): the values after the list of their names, as one string.
 return function(names, ...)
   local state = {bytes = 0, depth = 1, keys = {}, open = {}}
+  local count = select("#", ...)
+  if count > MAX_ARGUMENTS then ask("refuse", "bad-argument", "This call has " .. count .. " arguments.", where()) end
   put(state, "[")
-  for i = 1, select("#", ...) do
+  for i = 1, count do
     if i > 1 then put(state, ",") end
     local value = (select(i, ...))
-    local is_options = type(value) == "table" and rawlen(value) == 0
+    local is_options = type(value) == "table" and type((next(value))) == "string"
     state.keys[1] = is_options and "" or names[i] or "argument " .. i
     put_value(state, value)
   end

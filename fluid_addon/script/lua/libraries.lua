@@ -12,15 +12,15 @@ local coroutine, math, string, table, utf8 = lua.coroutine, lua.math, lua.string
 local find, match, gmatch, gsub, rep, format = string.find, string.match, string.gmatch, string.gsub, string.rep, string.format
 local byte, lower, reverse, sub, upper = string.byte, string.lower, string.reverse, string.sub, string.upper
 local concat, insert, move, remove, sort, unpack = table.concat, table.insert, table.move, table.remove, table.sort, table.unpack
-local log = math.log
+local exp, log = math.exp, math.log
 local co_close, co_resume, co_running, co_status = coroutine.close, coroutine.resume, coroutine.running, coroutine.status
 
 local _ENV <const> = nil
 
 local MAX_STRING = 256 * 1024 * 1024 -- bytes of one string.rep
 local MAX_ELEMENTS = 1e7 -- of a table that one function walks in C
-local MAX_STEPS = log(1e9) -- of one pattern match, about a second or two
-local MAX_PRINTED = 4096 -- characters of one value
+local MAX_STEPS = log(1e9) -- of one pattern match at the very worst: some seconds, for a pattern made to take them
+local MAX_PRINTED = 65536 -- bytes of one value; the host cuts lines far shorter
 
 -- Every million steps of work in C, look at the clock.
 local work = 0
@@ -107,10 +107,9 @@ local function check_pattern(s, pattern)
     growth = {exponent, optional * log(2)}
     growths[pattern], growths_known = growth, growths_known + 1
   end
-  if growth[1] * log(#s + 1) + growth[2] > MAX_STEPS then
-    error("pattern too expensive for a text of " .. #s .. " characters", 3)
-  end
-  spend(#s)
+  local steps = growth[1] * log(#s + 1) + growth[2]
+  if steps > MAX_STEPS then error("pattern too expensive for a text of " .. #s .. " characters", 3) end
+  spend(exp(steps))
 end
 
 function strings.find(s, pattern, init, plain)
@@ -203,7 +202,9 @@ local function ascending(a, b) return a < b end
 
 function tables.sort(t, before)
   -- A comparison in Lua can be interrupted by the clock; that of C cannot.
-  if length_of(t) > 10000 and before == nil then before = ascending end
+  local length = length_of(t)
+  spend(10 * length)
+  if length > 10000 and before == nil then before = ascending end
   return pass(sort(t, before))
 end
 
@@ -232,7 +233,11 @@ function coroutines.create(body)
   return border.hooked_coroutine(body)
 end
 
+-- Each coroutine counts its own instructions, so work in many small slices would never meet the hook.
+local SLICE = 2e4
+
 function coroutines.resume(co, ...)
+  spend(SLICE)
   return settled(co_resume(co, ...))
 end
 
@@ -253,7 +258,10 @@ end
 
 function coroutines.wrap(body)
   local co = border.hooked_coroutine(body)
-  return function(...) return continue(co, co_resume(co, ...)) end
+  return function(...)
+    spend(SLICE)
+    return continue(co, co_resume(co, ...))
+  end
 end
 
 -- To a script the coroutine that runs it is the main one.
@@ -327,17 +335,18 @@ function base.load(chunk, name, mode, ...)
   if not ok then return nil, text end
   -- A name that begins with @ would pass for a file.
   name = type(name) == "string" and "=" .. gsub(sub(name, 1, 200), "^[@=]", "") or chunk
-  if select("#", ...) > 0 then return load(text, name, "t", (...)) end
-  return load(text, name, "t", base)
+  local environment = base
+  if select("#", ...) > 0 then environment = (...) end
+  local body, message = load(text, name, "t", environment)
+  if body then return body end
+  return nil, settle(message)
 end
 
 function base.print(...)
   local parts = {}
   for i = 1, select("#", ...) do
     if i > 200 then break end
-    local text = tostring((select(i, ...)))
-    local cut = #text - MAX_PRINTED
-    parts[i] = cut <= 0 and text or sub(text, 1, MAX_PRINTED) .. format("… (%d more)", cut)
+    parts[i] = sub(tostring((select(i, ...))), 1, MAX_PRINTED)
   end
   ask("print", concat(parts, "\t"))
 end
@@ -352,12 +361,12 @@ function base.require(name)
   end
   local source, chunk, kind = ask("require", name, where())
   local body, message = border.compile(source, chunk, kind)
-  if not body then ask("syntax", message) end
+  if not body then ask("syntax", settle(message)) end
   loading[name] = true
   local done <close> = setmetatable({}, {__close = function() loading[name] = nil end})
   local value = body(name, chunk)
   modules[name] = value == nil and true or value
-  return modules[name], chunk
+  return modules[name]
 end
 
 function border.set_main(co)

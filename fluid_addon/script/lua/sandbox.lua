@@ -125,14 +125,29 @@ local function name_of_frame(info)
   return info.name or "?"
 end
 
--- The frames of a failed coroutine that users wrote, innermost first: one line each of "line name file".
+local function depth_of(co)
+  local inside, outside = 0, 1
+  while getinfo(co, outside, "l") do inside, outside = outside, outside * 2 end
+  while outside - inside > 1 do
+    local middle = (inside + outside) // 2
+    if getinfo(co, middle, "l") then inside = middle else outside = middle end
+  end
+  return inside
+end
+
+-- The frames of a failed coroutine that users wrote, innermost first: one line each of "line name file". Of a deep
+-- recursion the two ends, and of one line that calls itself only some.
 local function frames_of(co)
-  local lines = {}
-  for level = 0, 400 do
-    local info = getinfo(co, level, "Sln")
-    if not info or #lines == 24 then break end
-    if user_chunks[info.source] then
-      lines[#lines + 1] = concat({info.currentline, name_of_frame(info), sub(info.source, 2)}, "\t")
+  local lines, repeats = {}, 0
+  local deepest = depth_of(co)
+  for level = 0, deepest do
+    if level < 200 or level > deepest - 12 then
+      local info = getinfo(co, level, "Sln")
+      if info and user_chunks[info.source] then
+        local line = concat({info.currentline, name_of_frame(info), sub(info.source, 2)}, "\t")
+        repeats = line == lines[#lines] and repeats + 1 or 1
+        if repeats <= 4 and #lines < 30 then lines[#lines + 1] = line end
+      end
     end
   end
   return concat(lines, "\n")
@@ -172,12 +187,12 @@ return function(source, chunk, engine)
   ask("start")
   if engine then border.adopt(engine) end
   local main, message = border.compile(source, chunk, "script")
-  if not main then return "syntax", message, "", "" end
+  if not main then return message == OUT_OF_MEMORY and "memory" or "syntax", message, "", "" end
   local co = hooked_coroutine(main)
   border.set_main(co)
   local ok, object = co_resume(co)
   if ok and co_status(co) == "dead" then
-    ask("end")
+    pcall(host, "end")
     return "done", "", "", ""
   end
   local how, text = "error", nil
@@ -190,6 +205,6 @@ return function(source, chunk, engine)
     if stopped then how = "stopped" end
   end
   stopped = true
-  ask("end") -- lifts the memory limit, so that the report below cannot fail
+  pcall(host, "end") -- lifts the memory limit, so that the report below cannot fail
   return how, text, frames_of(co), names_of_globals()
 end

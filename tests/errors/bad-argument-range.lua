@@ -1,0 +1,1 @@
+param("buoyancy", {default = 12, min = 0, max = 10})

@@ -1,0 +1,1 @@
+sim = FluidEngine.new(domain_size = {32, 32})

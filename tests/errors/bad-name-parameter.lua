@@ -1,0 +1,1 @@
+param("my parameter", {default = 1})

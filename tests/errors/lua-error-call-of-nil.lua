@@ -1,0 +1,2 @@
+local smoke = {}
+smoke.rise(3)

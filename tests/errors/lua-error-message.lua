@@ -1,0 +1,2 @@
+local gas = require("modules.checks")
+gas.rise("fast")

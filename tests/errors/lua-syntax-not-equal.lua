@@ -1,0 +1,1 @@
+if heat != 3 then print("warm") end

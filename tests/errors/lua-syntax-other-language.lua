@@ -1,0 +1,2 @@
+local heat = 1
+heat += 2

@@ -1,0 +1,2 @@
+sim = FluidEngine.new({domain_size = {32, 32, 32}})
+sim:add_field("density")

@@ -1,0 +1,1 @@
+local gas = require("fluid.no_such_module")

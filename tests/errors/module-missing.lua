@@ -1,0 +1,1 @@
+local helpers = require("modules.cheks")

@@ -1,0 +1,3 @@
+local M = {}
+function M.half(x) return x / end
+return M

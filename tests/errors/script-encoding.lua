@@ -1,0 +1,2 @@
+local name = "Rauch"
+local other = "Kälte"

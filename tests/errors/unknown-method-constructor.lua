@@ -1,0 +1,1 @@
+sim = FluidEngine.create({domain_size = {32, 32, 32}})

@@ -1,0 +1,2 @@
+param("buoyancy", {default = 1.5})
+print(params.bouyancy)
