@@ -47,7 +47,8 @@ def test_frames_hold_the_fields_of_their_moment(exporting, define, set_field):
     engine.add_stencil(
         define(
             "grow",
-            'WriteField("density_new", idx, ReadField("density", idx) + 1.0); WriteField("velocity", idx, vec3(coord));',
+            'WriteField("density_new", idx, ReadField("density", idx) + 1.0);\n'
+            'WriteField("velocity", idx, vec3(coord));',
             "density",
             "density_new velocity",
         )
