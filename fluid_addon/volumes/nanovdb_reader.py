@@ -152,7 +152,7 @@ def _check_magic(source: GridFile, magic: bytes) -> None:
         raise source.unreadable("it was written on a big-endian machine", "Write it again on a common PC.")
     if magic.startswith(b" BDV"):
         raise source.unreadable("it is an OpenVDB file", 'Give it the suffix ".vdb".')
-    raise source.corrupt(f"a NanoVDB segment starts with {MAGIC_FILE.decode()}, not with {magic!r}")
+    raise source.corrupt(f"a NanoVDB segment starts with {MAGIC_FILE.decode()}, not with {bytes(magic)!r}")
 
 
 def _check_version(source: GridFile, word: int) -> None:

@@ -146,7 +146,7 @@ def _check_header(source: GridFile, header: Cursor) -> None:
     if magic.startswith(b"NanoVDB"):
         raise source.unreadable("it is a NanoVDB file", 'Give it the suffix ".nvdb".')
     if magic != _MAGIC:
-        raise source.corrupt(f"a VDB file starts with {_MAGIC!r}, not with {magic!r}")
+        raise source.corrupt(f"a VDB file starts with {_MAGIC!r}, not with {bytes(magic)!r}")
     version = header.number("I", "the version")
     header.take(8, "the library's version")
     if version < _OLDEST:
