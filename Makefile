@@ -19,7 +19,7 @@ LINT ?= yes
 DEMO := output/demo
 DEMO_SCRIPT := lua_presets/smoke_plume/script.lua
 # Within a minute on two cores without a graphics card.
-DEMO_SIZE := --frames 1-48
+DEMO_SIZE := --frames 1-48 --param resolution=64
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
