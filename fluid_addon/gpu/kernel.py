@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,23 @@ from .lifetime import Lifetime
 
 __all__ = ["Kernel", "KernelLibrary"]
 
+MAKERS = 2  # threads: while drivers take kernels in, the next ones are generated
+
 
 class Kernel:
-    """A compute pipeline under the artist's name for it. Owned by its library."""
+    """A compute pipeline under the artist's name for it, made in the background. Owned by its library."""
 
-    def __init__(self, name: str, pipeline: Any, workgroup: tuple[int, int, int]) -> None:
-        self.name, self.pipeline, self.workgroup = name, pipeline, workgroup
+    def __init__(self, name: str, made: Future[Any], workgroup: tuple[int, int, int]) -> None:
+        self.name, self._made, self.workgroup = name, made, workgroup
+
+    @property
+    def pipeline(self) -> Any:
+        """The Vulkan handle; waits until it is there.
+
+        Raises:
+            FluidError: `device-feature` when the driver refused the kernel.
+        """
+        return self._made.result()
 
     def groups(self, extent: tuple[int, int, int]) -> tuple[int, int, int]:
         """Workgroups that cover `extent` invocations."""
@@ -70,6 +82,8 @@ class KernelLibrary:
             "pipeline cache", self._make_cache(self._stored), lambda h: vk.vkDestroyPipelineCache(handle, h, None)
         )
         self._pipelines = Lifetime()
+        self._makers = ThreadPoolExecutor(MAKERS, "fluid kernels")
+        self._made: list[Future[Any]] = []
 
     def _read_cache(self) -> bytes:
         info = self.device.info
@@ -94,13 +108,20 @@ class KernelLibrary:
             constants: further 32-bit specialisation constants by id.
 
         Raises:
-            FluidError: `device-feature` when the workgroup is too large for the device or the driver refuses.
+            FluidError: `device-feature` when the workgroup is too large for the device. A refusal of the driver shows
+                when the kernel is first encoded.
         """
         info = self.device.info
         fits = all(w <= m for w, m in zip(workgroup, info.max_workgroup, strict=True))
         if not fits or workgroup[0] * workgroup[1] * workgroup[2] > info.max_workgroup_invocations:
             raise fail("device-feature", f'The workgroup {workgroup} of "{name}" is too large for "{info.name}".')
         values = dict(enumerate(workgroup)) | (constants or {})
+        made = self._makers.submit(self._create, name, spirv, values)
+        self._made.append(made)
+        self._pipelines.own("pipeline", made, self._destroy)
+        return Kernel(name, made, workgroup)
+
+    def _create(self, name: str, spirv: bytes, values: dict[int, int]) -> Any:
         entries = [
             vk.VkSpecializationMapEntry(constantID=key, offset=4 * slot, size=4) for slot, key in enumerate(values)
         ]
@@ -116,17 +137,22 @@ class KernelLibrary:
             create = vk.VkComputePipelineCreateInfo(stage=stage, layout=self.layout)
             pipeline = vk.vkCreateComputePipelines(handle, self._pipeline_cache, 1, [create], None)[0]
         except vk.VkError as error:
-            raise fail("device-feature", f'The driver of "{info.name}" refused the kernel "{name}".') from error
+            refusal = f'The driver of "{self.device.info.name}" refused the kernel "{name}".'
+            raise fail("device-feature", refusal) from error
         finally:
             vk.vkDestroyShaderModule(handle, module, None)
-        self._pipelines.own("pipeline", pipeline, lambda h: vk.vkDestroyPipeline(handle, h, None))
         self.device.label(vk.VK_OBJECT_TYPE_PIPELINE, pipeline, name)
-        return Kernel(name, pipeline, workgroup)
+        return pipeline
+
+    def _destroy(self, made: Future[Any]) -> None:
+        if not made.cancelled() and made.exception() is None:
+            vk.vkDestroyPipeline(self.device.handle, made.result(), None)
 
     def save(self) -> None:
         """Write the pipeline cache to disk if it grew."""
         if self._cache is None:
             return
+        wait(self._made)
         size = ffi.new("size_t*")  # through the library itself: the binding leaves this function out
         lib.vkGetPipelineCacheData(self.device.handle, self._pipeline_cache, size, ffi.NULL)
         data = ffi.new("char[]", size[0])
@@ -136,5 +162,6 @@ class KernelLibrary:
             write_cached(self._cache, _cache_name(self.device.info), content)
 
     def close(self) -> None:
+        self._makers.shutdown(cancel_futures=True)
         self._pipelines.close()
         self._lifetime.close()
