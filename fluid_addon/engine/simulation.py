@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,17 +63,23 @@ class Simulation:
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.domain, self._declarations = domain, declarations
-        self.device = Device(wanted)
-        declarations.largest_block = largest_block(self.device.info, domain.size)
         self._kernels: dict[str, Kernel] = {}
         self._steps: dict[Any, _RecordedStep] = {}
         self._version = -1
         self._initial: dict[str, npt.NDArray[Any]] = {}
         self._probe: Buffer | None = None
-        self._library = KernelLibrary(self.device, cache)
-        self.execution = Execution(self.device, self._library, CONSTANTS_BYTES, cancelled)
-        self._reductions = Reductions(self.device, self._library, self.execution, compiler, domain)
         self.export_bytes = 0
+        with ExitStack() as opened:  # what is open when a later part fails is closed again
+            self.device = Device(wanted)
+            opened.callback(self.device.close)
+            declarations.largest_block = largest_block(self.device.info, domain.size)
+            self._library = KernelLibrary(self.device, cache)
+            opened.callback(self._library.close)
+            self.execution = Execution(self.device, self._library, CONSTANTS_BYTES, cancelled)
+            opened.callback(self.execution.close)
+            self._reductions = Reductions(self.device, self._library, self.execution, compiler, domain)
+            opened.callback(self._reductions.close)
+            self._opened = opened.pop_all()
 
     # ----- memory
 
@@ -237,14 +244,11 @@ class Simulation:
         """Wait for the device and release everything."""
         self.execution.idle()
         self._forget_steps()
-        self._reductions.close()
         for field in self._declarations.fields.values():
             for buffer in field.buffers:
                 buffer.close()
             field.buffers.clear()
         if self._probe is not None:
             self._probe.close()
-        self.execution.close()
         self._library.save()
-        self._library.close()
-        self.device.close()
+        self._opened.close()

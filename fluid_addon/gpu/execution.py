@@ -57,12 +57,23 @@ class Execution:
         self.device, self._kernels, self._cancelled = device, kernels, cancelled
         self._lifetime = Lifetime()
         self._lost: str | None = None
-        handle = device.handle
+        self._ticket = 0
+        self._buffers: list[Buffer] = []
+        self._preludes: list[Encoded] = []
+        self._staging: Buffer | None = None
+        try:
+            self._open(constants_size)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, constants_size: int) -> None:
+        handle = self.device.handle
         flags = vk.VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT
         self._pool = self._lifetime.own(
             "command pool",
             vk.vkCreateCommandPool(
-                handle, vk.VkCommandPoolCreateInfo(flags=flags, queueFamilyIndex=device.queue_family), None
+                handle, vk.VkCommandPoolCreateInfo(flags=flags, queueFamilyIndex=self.device.queue_family), None
             ),
             lambda h: vk.vkDestroyCommandPool(handle, h, None),
         )
@@ -72,15 +83,12 @@ class Execution:
             vk.vkCreateSemaphore(handle, vk.VkSemaphoreCreateInfo(pNext=timeline), None),
             lambda h: vk.vkDestroySemaphore(handle, h, None),
         )
-        self._ticket = 0
-        self._buffers: list[Buffer] = []
         self.constants = self._buffer("constants", constants_size, Residence.DEVICE, uniform=True)
         self._slots = [self._buffer("constants of a step", constants_size, Residence.UPLOAD) for _ in range(IN_FLIGHT)]
         self._slot_tickets = [0] * IN_FLIGHT
-        self._preludes = [
-            self.encode(Recording("constants", [Copy(slot, self.constants, constants_size)])) for slot in self._slots
-        ]
-        self._staging: Buffer | None = None
+        for slot in self._slots:
+            copy = Copy(slot, self.constants, constants_size)
+            self._preludes.append(self.encode(Recording("constants", [copy])))
         self._prepare_submit()
 
     def _buffer(self, name: str, size: int, residence: Residence, uniform: bool = False) -> Buffer:
@@ -321,11 +329,11 @@ class Execution:
 
     def close(self) -> None:
         """Wait for the queue and release everything that this execution made."""
-        if getattr(self, "_ticket", 0) and self._lost is None:
+        if self._ticket:
             self.idle()
-        for prelude in getattr(self, "_preludes", []):
+        for prelude in self._preludes:
             prelude.close()
-        for buffer in getattr(self, "_buffers", []):
+        for buffer in self._buffers:
             buffer.close()
         self._lifetime.close()
 

@@ -19,6 +19,19 @@ Override = float | bool | Mapping[int, float]
 
 # The name becomes a member of a GLSL struct, where two underscores in a row and "gl_" are reserved (GLSL 4.60 §3.7).
 _NAME = re.compile(r"(?!gl_)(?!.*__)[A-Za-z_][A-Za-z0-9_]{0,62}")
+# Words of GLSL that no member can be called (GLSL 4.60 §3.6); numbered types by their pattern.
+_GLSL_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """active asm attribute bool break buffer case cast centroid class coherent common const continue default discard do
+    double else enum extern external false filter fixed flat float for goto half highp if in inline inout input int
+    interface invariant isampler layout long lowp mediump namespace noinline noperspective out output partition patch
+    precise precision public readonly resource restrict return sample sampler shared short sizeof smooth static struct
+    subroutine superp switch template this true typedef uint uniform union unsigned using varying void volatile while
+    writeonly""",
+    )
+)
+_GLSL_TYPE = re.compile(r"[biud]?vec[234]|d?mat[234](x[234])?|[fh]vec[234]|(f|f16|i16|u16|i64|u64)vec[234]|float16_t")
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,8 @@ class Parameters:
         if not _NAME.fullmatch(name):
             hint = "Use letters, digits and single underscores, at most 63, and begin with a letter."
             raise fail("bad-name", f'"{printable(name[:80])}" is no name for a parameter.', hint)
+        if name in _GLSL_WORDS or _GLSL_TYPE.fullmatch(name):
+            raise fail("bad-name", f'"{name}" is a word of GLSL, where params.{name} could not be read.', "Rename it.")
         declaration = ParameterDeclaration(name, default, minimum, maximum, help)
         known = self._declared.get(name)
         if known is None:

@@ -1,0 +1,1 @@
+param("mat3", {default = 1})
