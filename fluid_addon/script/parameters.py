@@ -23,7 +23,8 @@ _NAME = re.compile(r"(?!gl_)(?!.*__)[A-Za-z_][A-Za-z0-9_]{0,62}")
 _GLSL_WORDS = frozenset(
     re.findall(
         r"\w+",
-        """active asm attribute bool break buffer case cast centroid class coherent common const continue default discard do
+        """active asm
+    attribute bool break buffer case cast centroid class coherent common const continue default discard do
     double else enum extern external false filter fixed flat float for goto half highp if in inline inout input int
     interface invariant isampler layout long lowp mediump namespace noinline noperspective out output partition patch
     precise precision public readonly resource restrict return sample sampler shared short sizeof smooth static struct
