@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ..diagnostics import Diagnostic, FluidError, did_you_mean
 from ..gpu.compiler import CompileError, ShaderMessage
@@ -12,7 +13,9 @@ from .field import Field
 from .kernel_source import CODE_FILE, Constants
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
-__all__ = ["explain"]
+__all__ = ["explain", "further_errors"]
+
+MOST_ERRORS = 8
 
 _GENERATED = re.compile(r"fs_(near_(?:[pm]\d+){3}|read|sample|write)_(\w+)")
 _VECTOR = re.compile(r"(\d)-component vector of (bool|int|uint|float)")
@@ -25,6 +28,50 @@ reflect sign sin smoothstep sqrt step tan vec2 vec3 vec4 ivec3 int bool dt time 
 idx coord InDomain Random Random3 Noise CurlNoise ReadField SampleField WriteField
 """
 _KNOWN = frozenset(re.findall(r"\w+", _VOCABULARY))
+
+
+def further_errors(
+    error: CompileError, definition: StencilDefinition, code: str, compile_other: Callable[[str], None]
+) -> CompileError:
+    """All errors of a body, where the compiler stops at its first.
+
+    A line that is a statement by itself is left out and the rest compiled again, until nothing is wrong any more or a
+    line cannot be left out. What the left-out lines declare is not complained about.
+
+    Args:
+        code: the rewritten body, line by line that of the definition.
+        compile_other: compiles another text of the body; raises CompileError.
+    """
+    first_line = definition.origin.line if definition.origin else 1
+    lines, found, left_out = code.split("\n"), list[ShaderMessage](), ""
+    while len(found) < MOST_ERRORS:
+        message = next((m for m in error.messages if m.file == CODE_FILE), None)
+        if message is None:
+            break
+        word = message.text.split("'")[1] if message.text.startswith("'") else ""
+        if "undeclared identifier" not in message.text or not re.search(rf"\b{re.escape(word)}\b", left_out):
+            found.append(message)
+        line = message.line - first_line
+        if not _stands_alone(lines, line):
+            break
+        left_out += lines[line]
+        lines[line] = ""
+        try:
+            compile_other("\n".join(lines))
+            break
+        except CompileError as next_error:
+            error = next_error
+    return CompileError(found) if found else error
+
+
+def _stands_alone(lines: list[str], line: int) -> bool:
+    """Whether a line can go without its neighbours becoming something else."""
+    if not 0 <= line < len(lines):
+        return False
+    text = lines[line].strip()
+    before = next((t for t in map(str.strip, reversed(lines[:line])) if t), ";")
+    balanced = all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}"))
+    return text.endswith(";") and balanced and before[-1] in ";{}"
 
 
 def explain(

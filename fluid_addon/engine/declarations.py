@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from ..diagnostics import did_you_mean, fail
 from ..gpu.compiler import CompileError, Compiler
 from .block import Block
 from .body import rewrite_body
-from .compile_errors import explain
+from .compile_errors import explain, further_errors
 from .field import Field, Value, check_name, check_value, find_field, parse_format
-from .kernel_source import Constants, generate
+from .kernel_source import Constants, KernelSource, generate
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
 __all__ = ["Declarations", "Stencil", "shader_text", "shader_includes"]
@@ -117,15 +117,24 @@ class Declarations:
         body = rewrite_body(definition, [f.name for f in self.fields.values() if not f.format.is_float])
         source = generate(definition, body, self.fields, constants, self.largest_block)
         try:
-            spirv = self._compiler.compile(shader_text("stencil.comp"), source.includes())
+            spirv = self._compile(source)
         except CompileError as error:
-            raise explain(error, definition, self.fields, constants) from error
+
+            def compile_other(code: str) -> None:
+                other = replace(body, code=code)
+                self._compile(generate(definition, other, self.fields, constants, self.largest_block))
+
+            every = further_errors(error, definition, body.code, compile_other)
+            raise explain(every, definition, self.fields, constants) from error
         stencil = Stencil(definition, definition.enabled, source.slots, source.block, spirv)
         for name in stencil.swaps:
             self.fields[name].has_back = True
         self.stencils[definition.name] = stencil
         self.version += 1
         return stencil
+
+    def _compile(self, source: KernelSource) -> bytes:
+        return self._compiler.compile(shader_text("stencil.comp"), source.includes())
 
     def _check_fields(self, definition: StencilDefinition) -> None:
         if not definition.outputs:
