@@ -20,6 +20,8 @@ MOST_ERRORS = 8
 _GENERATED = re.compile(r"fs_(near_(?:[pm]\d+){3}|read|sample|write)_(\w+)")
 _VECTOR = re.compile(r"(\d)-component vector of (bool|int|uint|float)")
 _LETTERS = {"bool": "b", "int": "i", "uint": "u", "float": ""}
+_TYPE = r"\b(?:float|int|uint|bool|[biu]?vec[234]|mat[234])"
+_DECLARATION = re.compile(rf"(?:const\s+)?({_TYPE})\s+(\w+)\s*=.*;")
 _QUALIFIERS = re.compile(r"\b(global|temp|const( \(read only\))?|in|highp|layout\([^)]*\)) ")
 #: The names that a stencil may use besides its own, for "did you mean".
 _VOCABULARY = """
@@ -35,8 +37,8 @@ def further_errors(
 ) -> CompileError:
     """All errors of a body, where the compiler stops at its first.
 
-    A line that is a statement by itself is left out and the rest compiled again, until nothing is wrong any more or a
-    line cannot be left out. What the left-out lines declare is not complained about.
+    A line that is a statement by itself is left out, or reduced to what it declares, and the rest compiled again, until
+    nothing is wrong any more or a line cannot be left out.
 
     Args:
         code: the rewritten body, line by line that of the definition.
@@ -54,8 +56,9 @@ def further_errors(
         line = message.line - first_line
         if not _stands_alone(lines, line):
             break
-        left_out += lines[line]
-        lines[line] = ""
+        declares = _DECLARATION.fullmatch(lines[line].strip())
+        left_out += "" if declares else lines[line]
+        lines[line] = f"{declares[1]} {declares[2]} = {declares[1]}(0);" if declares else ""
         try:
             compile_other("\n".join(lines))
             break
@@ -104,7 +107,7 @@ def _explain_one(
     hint = None
     code = "glsl-error"
     if rest.startswith("undeclared identifier"):
-        names = [*_KNOWN, *re.findall(r"[A-Za-z_]\w*", definition.code)]
+        names = [*_KNOWN, *re.findall(_TYPE + r"\s+(\w+)", definition.code)]
         sentence = f'"{word}" is not declared.'
         hint = did_you_mean(word, {n for n in names if n != word})
         hint = hint if hint and hint.startswith("Did") else None
