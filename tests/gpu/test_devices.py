@@ -84,3 +84,12 @@ def test_without_vulkan_the_error_says_what_to_install(broken, tmp_path):
     assert "error[no-vulkan]: No Vulkan driver was found:" in done.stderr
     assert "mesa-vulkan-drivers" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_script_is_checked_without_any_driver(tmp_path):
+    script = ROOT / "lua_presets/smoke_plume/script.lua"
+    none = str(tmp_path / "none.json")
+    environment = {**os.environ, "FLUID_SCRIPT_VALIDATION": "0", "VK_DRIVER_FILES": none, "VK_ICD_FILENAMES": none}
+    command = [sys.executable, "-m", "fluid_addon", "check", str(script)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "No problem found.\n"), done.stderr
