@@ -241,7 +241,11 @@ def _vdb_grid(library: Any, grid: VdbGrid) -> tuple[GridKind, Any]:
     kind: GridKind = "int32" if values.dtype == np.int32 else "half" if half else "float"
     if background.ndim:
         kind = "vec3f"
-    make = {"vec3f": library.Vec3SGrid, "int32": library.Int32Grid}.get(kind, library.FloatGrid)
+    wanted = {"vec3f": "Vec3SGrid", "int32": "Int32Grid"}.get(kind, "FloatGrid")
+    make = getattr(library, wanted, None)
+    if make is None:  # the module that Debian builds has no Int32Grid
+        message = f'The OpenVDB of this Blender has no grid for the whole numbers of "{grid.name}".'
+        raise fail("package-missing", message, "Leave the field out of the export, or use a Blender from blender.org.")
     plain: Any = background.tolist()
     made = make(tuple(plain) if background.ndim else plain)
     made.name = grid.name
