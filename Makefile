@@ -4,17 +4,20 @@
 # make test     everything from a bare machine to the whole test suite
 # make lint     ruff and mypy alone
 # make bench    the benchmarks
+# make extension   the packages that Blender installs, in dist/
 # make clean    the environments and caches that these made; bakes and pictures stay
 #
 # PYTHON=python3.13 chooses the interpreter (3.11 or 3.13), APT=no keeps apt out of the set-up,
 # ARGS="tests/test_layers.py -x" goes to pytest, LINT=no leaves the linters out of `make test`.
+# PLATFORMS=linux-x64 builds the packages of these platforms alone.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench extension clean
 export PYTHON APT
 
 ARGS ?=
+PLATFORMS ?=
 LINT ?= yes
 DEMO := output/demo
 DEMO_SCRIPT := lua_presets/smoke_plume/script.lua
@@ -59,6 +62,10 @@ bench:
 	for file in benchmarks/bench_*.py; do
 	"$$python" -m "benchmarks.$$(basename "$$file" .py)"
 	done
+
+extension:
+	@python=$$(scripts/setup.sh demo)
+	"$$python" scripts/build_extension.py $(PLATFORMS)
 
 clean:
 	rm -rf .venv-3.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -238,6 +238,9 @@ def _vdb_grid(library: Any, grid: VdbGrid) -> tuple[GridKind, Any]:
         float(abs(end)) for array in (values, background) for end in (array.min(initial=0), array.max(initial=0))
     )
     half = grid.half and values.dtype == np.float32 and largest <= _LARGEST_HALF
+    if half:  # as they will be stored, so that what becomes the background is not kept as active
+        with np.errstate(under="ignore"):
+            values, background = (a.astype(np.float16).astype(np.float32) for a in (values, background))
     kind: GridKind = "int32" if values.dtype == np.int32 else "half" if half else "float"
     if background.ndim:
         kind = "vec3f"

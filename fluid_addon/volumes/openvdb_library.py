@@ -70,11 +70,8 @@ def _loaded(name: str, spec: importlib.machinery.ModuleSpec, folder: Path) -> Mo
 
 def _bundled_folders() -> Iterator[Path]:
     """The site-packages folders inside the bpy wheel: bpy/4.5/python/lib/python3.11/site-packages, or lib/site-packages
-    on Windows. Finding a top-level module does not run it."""
-    try:
-        spec = importlib.util.find_spec("bpy")
-    except (ImportError, ValueError):
-        return
-    for root in (spec.submodule_search_locations or ()) if spec else ():
+    on Windows. Every place that Python searches is looked at: a process that has imported bpy puts a folder in front
+    whose own bpy is another one."""
+    for root in dict.fromkeys(Path(place, "bpy") for place in sys.path):
         for pattern in ("*/python/lib/python3*/site-packages", "*/python/lib/site-packages"):
-            yield from sorted(Path(root).glob(pattern))
+            yield from sorted(root.glob(pattern))

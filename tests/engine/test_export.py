@@ -198,3 +198,17 @@ def test_a_field_of_another_kind_than_its_grid_is_refused(exporting, tmp_path, f
     with pytest.raises(FluidError) as caught:
         engine.add_field("density", format_, 0)
     assert caught.value.code == code
+
+
+def test_what_half_rounds_to_the_background_is_not_active(exporting, set_field):
+    engine, bakes = exporting()
+    engine.add_field("density", Format.R32F, 0.1)
+    values = np.full(SIZE, 0.1, np.float32)
+    values[3, 4, 5] = 0.7
+    values[0, 0, 0] = 0.1 + 1e-6
+    set_field(engine, "density", values)
+    engine.export_vdb("d_1.vdb", half=True)
+    engine.export_vdb("d_2.vdb")
+    engine.finish()
+    active = [read_vdb(bakes[0].folder / f"d_{n}.vdb")[0].active_count for n in (1, 2)]
+    assert active == [1, 2]

@@ -202,6 +202,21 @@ def test_a_worker_ends_when_nobody_listens_any_more(command, tmp_path):
     assert not Path(f"/proc/{worker}").exists()
 
 
+def test_a_worker_of_a_process_that_has_imported_bpy_writes_frames(command, tmp_path):
+    code = """
+import sys, bpy
+from fluid_addon.run import RunRequest, WorkerRun
+worker = WorkerRun(RunRequest("smoke.lua", "out"))
+last = list(worker.events())[-1]
+worker.close()
+sys.exit(last["exit_code"])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, timeout=120, check=False)
+    assert done.returncode == 0
+    assert len(list(tmp_path.glob("out/*/smoke_*.vdb"))) == 6
+
+
 def test_what_is_pinned_of_the_protocol():
     import io
 
