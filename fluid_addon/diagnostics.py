@@ -85,6 +85,12 @@ CODES: dict[str, Kind] = {
     "bake-empty": Kind.DISK,
     "package-missing": Kind.USAGE,
     "usage": Kind.USAGE,
+    # the artist's own shelf: texts, presets, caches
+    "no-simulation": Kind.USAGE,
+    "untrusted-script": Kind.USAGE,
+    "newer-file": Kind.USAGE,
+    "preset-broken": Kind.USAGE,
+    "cache-limit": Kind.DISK,
     "worker-died": Kind.WORKER,
     "cancelled": Kind.CANCELLED,
 }

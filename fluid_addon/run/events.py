@@ -6,7 +6,7 @@
 | started | script |
 | log | text |
 | note | text, file, line |
-| parameters | list of {name, default, minimum, maximum, help} |
+| parameters | list of {name, default, minimum, maximum, help}: all that are declared by now, once at least |
 | memory | table, bytes, device |
 | bake | folder |
 | progress | frame, frames (or null), time, mcells_per_second, seconds_left (or null) |

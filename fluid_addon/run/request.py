@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["RunRequest"]
 
@@ -19,16 +20,19 @@ class RunRequest:
     Attributes:
         script: path of the Lua file; with `source` it is only the name for messages.
         source: the script's text where it is not that of a file.
+        folder: where modules and grid files of the script are looked for; by default the folder of `script`.
         output: folder in which the bake gets a folder of its own.
         parameters: values by name, or samples by frame.
         first_frame, last_frame: exports before the first are left out, steps after the last are not computed.
         texts: further modules by name, for require.
         lua_seconds, lua_memory_mb: limits of the script's own work.
+        details: what the bake's manifest is to remember of who asked; must fit into JSON.
     """
 
     script: str
     output: str = "bakes"
     source: str | None = None
+    folder: str | None = None
     parameters: dict[str, ParameterValue] = field(default_factory=dict)
     first_frame: int | None = None
     last_frame: int | None = None
@@ -37,6 +41,7 @@ class RunRequest:
     texts: dict[str, str] = field(default_factory=dict)
     lua_seconds: float = 10.0
     lua_memory_mb: int = 512
+    details: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

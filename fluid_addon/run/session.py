@@ -19,7 +19,7 @@ from ..volumes.bake import Bake
 from .events import Emit, Event, Progress, error_event
 from .request import RunRequest
 
-__all__ = ["check_script", "last_log", "run_script"]
+__all__ = ["check_script", "last_log", "run_check", "run_script"]
 
 #: A check looks at a script for this long; loops that wait for the simulation never end in it.
 CHECK_SECONDS = 20.0
@@ -41,6 +41,7 @@ class _Session:
         self.files: list[str] = []
         self.engines: list[FluidEngine] = []
         self.parameters = Parameters(request.parameters)
+        self.told: int | None = None  # parameters that listeners know of
         self.progress = Progress(emit, request.last_frame)
         self.context = LuaContext(
             parameters=self.parameters,
@@ -49,7 +50,7 @@ class _Session:
             seconds=request.lua_seconds,
             memory_mb=request.lua_memory_mb,
             texts=request.texts,
-            root=self.path.resolve().parent,
+            root=self.folder,
         )
         self.context.bind_engine(self.make_engine)
 
@@ -59,7 +60,7 @@ class _Session:
 
     def environment(self) -> EngineEnvironment:
         return EngineEnvironment(
-            folder=self.path.resolve().parent,
+            folder=self.folder,
             open_bake=self.open_bake,
             parameters=self.parameters,
             note=self.note,
@@ -86,9 +87,15 @@ class _Session:
                 script_hash=hashlib.sha256(self.source().encode()).hexdigest(),
                 parameters={d.name: self.parameters.value_at(d.name, 1) for d in self.parameters.declared},
                 device=device,
+                details=self.request.details,
             )
             self.emit({"event": "bake", "folder": str(self.bake.folder)})
         return self.bake
+
+    @property
+    def folder(self) -> Path:
+        """Where modules and grid files of the script are looked for."""
+        return Path(self.request.folder).resolve() if self.request.folder else self.path.resolve().parent
 
     @property
     def name(self) -> str:
@@ -106,6 +113,8 @@ class _Session:
         self.emit({"event": "note", "text": text, **line})
 
     def observe(self, kind: str, details: dict[str, Any]) -> None:
+        if self.parameters.declared:
+            self.tell_parameters()
         if kind == "step":
             self.frames = details["frame"]
             self.progress.step(details["frame"], details["time"], details["voxels"])
@@ -130,14 +139,21 @@ class _Session:
         for engine in self.engines:
             engine.finish()
 
+    def tell_parameters(self) -> None:
+        """All that are declared by now, if there are new ones: a panel shows them while the run goes on."""
+        declared = self.parameters.declared
+        if len(declared) == self.told:
+            return
+        self.told = len(declared)
+        told = [
+            {"name": d.name, "default": d.default, "minimum": d.minimum, "maximum": d.maximum, "help": d.help}
+            for d in declared
+        ]
+        self.emit({"event": "parameters", "parameters": told})
+
     def say_end(self) -> None:
         self.progress.flush()
-        declared = [
-            {"name": d.name, "default": d.default, "minimum": d.minimum, "maximum": d.maximum, "help": d.help}
-            for d in self.parameters.declared
-        ]
-        if declared:
-            self.emit({"event": "parameters", "parameters": declared})
+        self.tell_parameters()
         for name in self.parameters.unused_overrides():
             self.emit(
                 {"event": "note", "text": f'The script declares no parameter "{name}".', "file": None, "line": None}
@@ -191,12 +207,43 @@ def _guarded(body: Callable[[], None], emit: Emit) -> int:
 
 def check_script(request: RunRequest) -> list[FluidError]:
     """Every problem of a script, with nothing computed and no device needed."""
+    problems, _ = _look_through(request, threading.Event())
+    return problems
+
+
+def run_check(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
+    """Check a script here. Problems and the parameters that it declares are events; the last one is "finished".
+
+    Returns:
+        the exit code of the command line.
+    """
+    begun = time.monotonic()
+    emit({"event": "started", "script": request.script})
+    problems, session = _look_through(request, cancel)
+    session.emit, session.told = emit, None
+    session.tell_parameters()
+    for problem in problems:
+        emit(error_event(problem))
+    code = Kind.CANCELLED.value if cancel.is_set() else max((problem.kind.value for problem in problems), default=0)
+    seconds = time.monotonic() - begun
+    emit({"event": "finished", "exit_code": code, "seconds": seconds, "frames": 0, "files": [], "bake": None})
+    return code
+
+
+def _look_through(request: RunRequest, cancel: threading.Event) -> tuple[list[FluidError], _Session]:
     problems: list[FluidError] = []
-    cancel = threading.Event()
-    timer = threading.Timer(CHECK_SECONDS, cancel.set)
-    timer.daemon = True
-    timer.start()
-    session = _Session(request, lambda _event: None, cancel)
+    over = threading.Event()  # the time is up, or the caller has seen enough
+    end = time.monotonic() + CHECK_SECONDS
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            if cancel.is_set() or time.monotonic() > end:
+                over.set()
+                return
+
+    threading.Thread(target=watch, name="check", daemon=True).start()
+    session = _Session(request, lambda _event: None, over)
     plain = session.environment
 
     def environment() -> EngineEnvironment:
@@ -213,9 +260,9 @@ def check_script(request: RunRequest) -> list[FluidError]:
         if error.code != "cancelled" and not guessed:
             problems.append(error)
     finally:
-        timer.cancel()
+        done.set()
         session.context.close()
-    return problems
+    return problems, session
 
 
 def _with_log(emit: Emit) -> Emit:

@@ -30,9 +30,13 @@ class WorkerRun:
 
     Args:
         python: the interpreter; default this one.
+        verb: "run", or "check" for its diagnostics and parameters alone.
+        background: the worker steps back behind this process where both want the processor.
     """
 
-    def __init__(self, request: RunRequest, python: str = sys.executable) -> None:
+    def __init__(
+        self, request: RunRequest, python: str = sys.executable, *, verb: str = "run", background: bool = False
+    ) -> None:
         package_folder = Path(__file__).resolve().parent.parent.parent
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join([str(package_folder), *(p for p in sys.path if p)])
@@ -43,7 +47,7 @@ class WorkerRun:
             stderr=subprocess.PIPE,
             env=environment,
             start_new_session=os.name == "posix",  # a Ctrl-C in the terminal is ours to hand on
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            creationflags=_windows_flags(background),
         )
         assert self._process.stdin and self._process.stdout and self._process.stderr, "asked for as pipes"
         self._requests = MessageWriter(_binary(self._process.stdin))
@@ -55,7 +59,7 @@ class WorkerRun:
         self._reader = threading.Thread(target=self._read, args=(_binary(self._process.stdout),), daemon=True)
         self._reader.start()
         with contextlib.suppress(OSError):  # a worker that dies at once is reported by the reader
-            self._requests.write({"request": request.to_json()})
+            self._requests.write({"request": request.to_json(), "verb": verb, "background": background})
 
     @property
     def pid(self) -> int:
@@ -131,6 +135,11 @@ class WorkerRun:
             if stream:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+
+def _windows_flags(background: bool) -> int:
+    names = ["CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW"] + (["BELOW_NORMAL_PRIORITY_CLASS"] if background else [])
+    return sum(getattr(subprocess, name, 0) for name in names)
 
 
 def _binary(stream: IO[bytes]) -> BinaryIO:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker process: holds Lua, Vulkan and the VDB writer for one run, so that their faults end it alone.
+"""The worker process: holds Lua, Vulkan and the VDB writer for one run or check, so that their faults end it alone.
 
 The request and a later cancel arrive on standard input, events leave on what was standard output. Drivers print to
 standard output, so that is turned to standard error first. The end of standard input means that nobody listens any
@@ -12,6 +12,9 @@ import os
 import sys
 import threading
 
+#: How far a worker steps back behind the window that the artist works in, where both want the processor.
+BACKGROUND = 5
+
 
 def main() -> int:
     channel = os.dup(1)
@@ -19,7 +22,7 @@ def main() -> int:
 
     from .protocol import MessageWriter, ProtocolError, read_message
     from .request import RunRequest
-    from .session import run_script
+    from .session import run_check, run_script
 
     writer = MessageWriter(os.fdopen(channel, "wb"))
     requests = os.fdopen(os.dup(0), "rb")
@@ -47,7 +50,10 @@ def main() -> int:
         except (BrokenPipeError, ValueError):
             cancel.set()
 
-    code = run_script(RunRequest.from_json(str(first["request"])), emit, cancel)
+    if first.get("background") and hasattr(os, "nice"):
+        os.nice(BACKGROUND)
+    work = run_check if first.get("verb") == "check" else run_script
+    code = work(RunRequest.from_json(str(first["request"])), emit, cancel)
     sys.stderr.flush()
     return code
 

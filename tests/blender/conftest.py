@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of the blender room share: an empty Blender, and bakes that are written as a run writes them."""
+"""What the tests of the blender room share: an empty Blender, the add-on enabled in it, and bakes as a run writes them."""
 
 from __future__ import annotations
 
+import atexit
+import importlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +19,14 @@ import pytest
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.export_path import timeline_frame
 from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, write_vdb
+
+ROOT = Path(__file__).parents[2]
+EXTENSION = "bl_ext.user_default.fluid_addon"
+
+# Before Blender starts: it must neither find nor change what is installed for whoever runs the tests.
+RESOURCES = Path(tempfile.mkdtemp(prefix="fluid-script-blender-"))
+os.environ["BLENDER_USER_RESOURCES"] = str(RESOURCES)
+atexit.register(shutil.rmtree, RESOURCES, ignore_errors=True)
 
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 
@@ -31,6 +44,27 @@ def bpy() -> Iterator[Any]:
     with np.errstate(all="warn"):
         bpy.ops.wm.read_factory_settings(use_empty=True)
         yield bpy
+
+
+@pytest.fixture
+def extension(bpy: Any, tmp_path: Path) -> Iterator[Callable[[str], ModuleType]]:
+    """The add-on, enabled as Blender does it with an installed extension; bakes go to a folder of the test.
+
+    It is called with the name of a module, such as "blender.live", and gives that of the enabled add-on.
+    """
+    installed = RESOURCES / "extensions/user_default/fluid_addon"
+    installed.parent.mkdir(parents=True, exist_ok=True)
+    if not installed.is_symlink():
+        installed.symlink_to(ROOT, target_is_directory=True)
+    shutil.rmtree(RESOURCES / "extensions/.user", ignore_errors=True)
+    assert bpy.ops.preferences.addon_enable(module=EXTENSION) == {"FINISHED"}
+    assert EXTENSION in bpy.context.preferences.addons, "the add-on could not be enabled"
+    bpy.context.preferences.addons[EXTENSION].preferences.cache_folder = str(tmp_path / "cache")
+    try:
+        yield lambda name: importlib.import_module(f"{EXTENSION}.fluid_addon.{name}")
+    finally:
+        bpy.ops.wm.read_factory_settings(use_empty=True)  # disables it
+        assert EXTENSION not in bpy.context.preferences.addons
 
 
 def lattice(voxel: float, low: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The runs of this Blender: started from a simulation, watched by one timer, shown as their frames arrive.
+
+Nothing of a run lives in Blender's data except what the artist may keep: parameters and the newest bake. The rest is in
+`RUNS`, by the token of the simulation, and survives undo. No file is read and nothing is computed here that could hold
+Blender up: that is the worker's part.
+"""
+
+from __future__ import annotations
+
+import atexit
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+from bpy.app.handlers import persistent
+
+from ..diagnostics import FluidError, fail
+from ..run import RunQueue, RunRequest
+from ..run.events import Event, error_event
+from . import bakes, parameters, simulation, trust, volume_object
+from .preferences import settings
+
+__all__ = ["RUNS", "start", "stop", "wait"]
+
+RUNS = RunQueue()
+
+INTERVAL = 0.1  # seconds between two looks at the workers
+SHOW_EVERY = 0.5  # seconds between two updates of what a scene shows of a run
+REDRAW = {"TEXT_EDITOR", "VIEW_3D"}
+
+_unshown: set[str] = set()  # simulations whose newest frames are not in the scene yet
+_shown_at = 0.0
+_rendering = False
+
+
+def start(found: bpy.types.Object, scene: bpy.types.Scene, verb: str = "run") -> None:
+    """Run or check the script of a simulation, as it stands in the text, in the background.
+
+    Raises newer-file, script-missing, untrusted-script, usage (it runs already), cache-limit, disk-full, disk-error.
+    """
+    own = found.fluid_addon
+    if own.format > simulation.FORMAT:
+        message = f'"{found.name}" was made by Fluid Script {own.made_with}, which is newer than this one.'
+        raise fail("newer-file", message, "Update Fluid Script to run it; its frames play as they are.")
+    if own.text is None or not own.text.as_string().strip():
+        what = f'The text "{own.text.name}" is empty.' if own.text else f'"{found.name}" has no script.'
+        raise fail("script-missing", what, "Write a script in Lua, or begin with a preset.")
+    strangers = trust.untrusted_texts(own.text)
+    if strangers:
+        named = ", ".join(f'"{text.name}"' for text in strangers)
+        message = f"{named} came with a file, and you have not trusted it yet."
+        raise fail("untrusted-script", message, "Read it, then press Run Simulation and trust it.")
+    if RUNS.is_running(own.token):
+        simulation.give_own_token(found)
+    chosen = settings()
+    folder = bakes.folder_for_a_run(found, chosen) if verb == "run" else bakes.cache_folder(chosen)
+    if verb == "run":
+        trust.remember(own.text)
+    request = RunRequest(
+        script=own.text.name,
+        source=own.text.as_string(),
+        folder=str(_folder_of(own.text)),
+        output=str(folder),
+        parameters=parameters.values_over_frames(found, scene) if verb == "run" else {},
+        device=chosen.device or None,
+        texts=trust.modules(own.text),
+        lua_seconds=chosen.lua_seconds,
+        lua_memory_mb=chosen.lua_memory_mb,
+        details={"simulation": own.token, "blend": bpy.data.filepath},
+    )
+    RUNS.add(own.token, request, verb)
+    _watch()
+
+
+def stop(token: str) -> None:
+    """End the run of a simulation, if there is one. Finished frames stay."""
+    RUNS.stop(token)
+    _redraw()
+
+
+def wait(token: str, told: Callable[[Event], None]) -> int:
+    """Hold this thread until the run of a simulation is over, for scripts and machines without a window.
+
+    Returns the exit code of the command line.
+    """
+    while True:
+        for key, event in RUNS.poll():
+            _take(key, event)
+            if key == token:
+                told(event)
+        state = RUNS.state(token)
+        if state is None or state.exit_code is not None:
+            _show_frames()
+            return state.exit_code or 0 if state else 130
+        time.sleep(0.02)
+
+
+def _folder_of(text: bpy.types.Text) -> Path:
+    """Where a script finds its modules and grids: beside its own file, else beside the .blend file."""
+    if text.filepath:
+        return Path(bpy.path.abspath(text.filepath)).parent
+    if bpy.data.filepath:
+        return Path(bpy.data.filepath).parent
+    return bakes.cache_folder(settings())
+
+
+def _watch() -> None:
+    if not bpy.app.background and not bpy.app.timers.is_registered(_drain):
+        bpy.app.timers.register(_drain, first_interval=0.01, persistent=True)
+
+
+def _drain() -> float | None:
+    """Blender's timer. It ends with the last run."""
+    global _shown_at
+    if _rendering:  # changing data while a render reads it ends Blender
+        return INTERVAL
+    for token in [key for key in (RUNS.active,) if key and simulation.find(key) is None]:
+        RUNS.stop(token)  # its object was deleted
+    events = RUNS.poll()
+    for token, event in events:
+        _take(token, event)
+    now = time.monotonic()
+    if _unshown and (now - _shown_at >= SHOW_EVERY or not RUNS.is_busy):
+        _show_frames()
+        _shown_at = time.monotonic()
+    if events:
+        _redraw()
+    return INTERVAL if RUNS.is_busy or _unshown else None
+
+
+def _take(token: str, event: Event) -> None:
+    found = simulation.find(token)
+    if found is None:
+        return
+    match event["event"]:
+        case "parameters":
+            parameters.declare(found, event["parameters"])
+        case "frame":
+            _unshown.add(token)
+        case "finished":
+            _finish(found, token)
+
+
+def _finish(found: bpy.types.Object, token: str) -> None:
+    state = RUNS.state(token)
+    if state is None or state.verb != "run" or state.bake is None:
+        return
+    _show_frames()
+    if found.fluid_addon.fit_range and state.files:
+        for scene in found.users_scene:
+            volume_object.set_frame_range(scene, state.bake)
+    if state.exit_code == 0:
+        bakes.keep_newest(found, settings())
+    bakes.look_again(found)
+    _remember_for_undo()
+
+
+def _show_frames() -> None:
+    """Let the scene show what the runs have finished."""
+    for token in list(_unshown):
+        _unshown.discard(token)
+        found, state = simulation.find(token), RUNS.state(token)
+        if found is None or state is None or state.bake is None:
+            continue
+        try:
+            newest = volume_object.show_bake(found, state.bake)
+        except FluidError as error:
+            state.apply(error_event(error))
+            continue
+        if found.fluid_addon.follow and newest is not None and not state.is_over:
+            _follow(found, newest)
+
+
+def _follow(found: bpy.types.Object, frame: int) -> None:
+    """Set the timeline to a frame, unless the artist is playing it."""
+    for window in bpy.context.window_manager.windows:
+        if window.scene in found.users_scene and not window.screen.is_animation_playing:
+            window.scene.frame_set(frame)
+
+
+def _remember_for_undo() -> None:
+    """An undo after a run takes back what the artist did last, not the run."""
+    windows = bpy.context.window_manager.windows
+    if not bpy.app.background and windows:
+        with bpy.context.temp_override(window=windows[0]):
+            if bpy.ops.ed.undo_push.poll():
+                bpy.ops.ed.undo_push(message="Simulation")
+
+
+def _redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in REDRAW:
+                for region in area.regions:
+                    if region.type in {"UI", "HEADER"}:
+                        region.tag_redraw()
+
+
+# ===== Blender's own doings
+
+
+@persistent
+def _before_loading(*_: object) -> None:
+    RUNS.close()
+    _unshown.clear()
+
+
+@persistent
+def _after_undo(*_: object) -> None:
+    """Undo brings back objects as they were: what a run has finished since is shown to them again."""
+    if RUNS.active:
+        _unshown.add(RUNS.active)
+
+
+@persistent
+def _render_begins(*_: object) -> None:
+    global _rendering
+    _rendering = True
+
+
+@persistent
+def _render_ends(*_: object) -> None:
+    global _rendering
+    _rendering = False
+
+
+_HANDLERS = {
+    "load_pre": _before_loading,
+    "undo_post": _after_undo,
+    "redo_post": _after_undo,
+    "render_init": _render_begins,
+    "render_complete": _render_ends,
+    "render_cancel": _render_ends,
+}
+
+
+def _end_all() -> None:
+    RUNS.close(grace=0.2)
+
+
+def register() -> None:
+    for name, handler in _HANDLERS.items():
+        getattr(bpy.app.handlers, name).append(handler)
+    atexit.register(_end_all)
+
+
+def unregister() -> None:
+    global _rendering
+    RUNS.close()
+    _unshown.clear()
+    _rendering = False
+    if bpy.app.timers.is_registered(_drain):
+        bpy.app.timers.unregister(_drain)
+    for name, handler in _HANDLERS.items():
+        getattr(bpy.app.handlers, name).remove(handler)
+    atexit.unregister(_end_all)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs wait for each other, end when they are asked to, and leave no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from fluid_addon.diagnostics import FluidError
+from fluid_addon.run import RunQueue, RunRequest, Stage
+from fluid_addon.run.supervisor import WorkerRun
+
+SCRIPT = """
+param("strength", {default = 1, min = 0, max = 4, help = "How much"})
+sim = FluidEngine.new{domain_size = {16, 16, 16}}
+sim:add_field("density", Format.R32F, 0)
+sim:add_stencil("fill", {outputs = {"density"}, code = [[WriteField("density", idx, params.strength);]]})
+sim:run{frames = FRAMES, fps = 24, export = "smoke_####.vdb"}
+"""
+
+
+def request(tmp_path: Path, frames: int = 3, source: str = SCRIPT) -> RunRequest:
+    text = source.replace("FRAMES", str(frames))
+    return RunRequest(script="smoke.lua", source=text, folder=str(tmp_path), output=str(tmp_path / "bakes"))
+
+
+def until(queue: RunQueue, holds, seconds: float = 60.0) -> list:
+    """Poll until something holds; the events on the way."""
+    told, end = [], time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came to that"
+        told += queue.poll()
+        time.sleep(0.01)
+    return told
+
+
+@pytest.fixture
+def queue():
+    made = RunQueue()
+    yield made
+    made.close()
+
+
+def test_runs_go_one_after_the_other(queue, tmp_path) -> None:
+    first, second = queue.add("a", request(tmp_path)), queue.add("b", request(tmp_path))
+    assert (first.stage, second.stage, queue.active) == (Stage.QUEUED, Stage.QUEUED, None)
+    told = until(queue, lambda: not queue.is_busy)
+    assert [key for key, event in told if event["event"] == "finished"] == ["a", "b"]
+    assert [key for key, _ in told] == sorted(key for key, _ in told), "b began before a had ended"
+    assert (first.stage, first.files, first.frame, first.exit_code) == (Stage.DONE, 3, 3, 0)
+    assert first.bake and second.bake and first.bake != second.bake
+    assert first.headline.startswith("Done: 3 files in 0:0")
+
+
+def test_a_check_tells_parameters_and_computes_nothing(queue, tmp_path) -> None:
+    state = queue.add("a", request(tmp_path), verb="check")
+    told = until(queue, lambda: not queue.is_busy)
+    (parameters,) = [event["parameters"] for _, event in told if event["event"] == "parameters"]
+    assert parameters == [{"name": "strength", "default": 1, "minimum": 0, "maximum": 4, "help": "How much"}]
+    assert (state.stage, state.files, state.bake, state.headline) == (Stage.CHECKED, 0, None, "No problem found")
+
+
+def test_a_check_tells_every_problem(queue, tmp_path) -> None:
+    wrong = SCRIPT.replace("params.strength", "params.strenth")
+    state = queue.add("a", request(tmp_path, source=wrong), verb="check")
+    until(queue, lambda: not queue.is_busy)
+    assert (state.stage, state.exit_code, state.headline) == (Stage.FAILED, 3, "1 problem")
+    assert (state.errors[0]["file"], state.errors[0]["line"]) == ("smoke.lua", 5)
+
+
+def test_parameters_are_told_before_the_run_is_over(queue, tmp_path) -> None:
+    queue.add("a", request(tmp_path))
+    told = [event["event"] for _, event in until(queue, lambda: not queue.is_busy)]
+    assert told.index("parameters") < told.index("frame")
+    assert told.count("parameters") == 1
+
+
+def test_a_run_that_waits_is_taken_out_at_once(queue, tmp_path) -> None:
+    queue.add("a", request(tmp_path, frames=2000))
+    waiting = queue.add("b", request(tmp_path))
+    queue.poll()
+    queue.stop("b")
+    assert (waiting.stage, waiting.exit_code) == (Stage.STOPPED, 130)
+    assert queue.active == "a"
+
+
+def test_a_stopped_run_keeps_its_frames(queue, tmp_path) -> None:
+    state = queue.add("a", request(tmp_path, frames=5000))
+    until(queue, lambda: state.files >= 2)
+    queue.stop("a")
+    assert state.stage is Stage.STOPPING
+    until(queue, lambda: not queue.is_busy)
+    assert (state.stage, state.exit_code, state.errors) == (Stage.STOPPED, 130, [])
+    assert len(list(Path(state.bake).glob("smoke_*.vdb"))) >= 2
+
+
+def test_the_same_simulation_does_not_run_twice(queue, tmp_path) -> None:
+    queue.add("a", request(tmp_path))
+    with pytest.raises(FluidError, match="is being run already") as told:
+        queue.add("a", request(tmp_path))
+    assert told.value.code == "usage"
+
+
+def test_a_killed_worker_is_said_and_the_next_run_works(queue, tmp_path) -> None:
+    workers = []
+
+    def start(*arguments, **options) -> WorkerRun:
+        workers.append(WorkerRun(*arguments, **options))
+        return workers[-1]
+
+    queue = RunQueue(start)
+    state = queue.add("a", request(tmp_path, frames=5000))
+    until(queue, lambda: state.files >= 1)
+    os.kill(workers[0].pid, signal.SIGKILL)
+    until(queue, lambda: not queue.is_busy)
+    assert (state.stage, state.exit_code) == (Stage.FAILED, 6)
+    assert state.errors[0]["message"] == "The worker process ended by signal SIGKILL."
+    again = queue.add("a", request(tmp_path))
+    until(queue, lambda: not queue.is_busy)
+    assert again.stage is Stage.DONE
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
+def test_closing_leaves_no_process(tmp_path) -> None:
+    workers = []
+
+    def start(*arguments, **options) -> WorkerRun:
+        workers.append(WorkerRun(*arguments, **options))
+        return workers[-1]
+
+    queue = RunQueue(start)
+    running, waiting = queue.add("a", request(tmp_path, frames=5000)), queue.add("b", request(tmp_path))
+    until(queue, lambda: running.files >= 1)
+    queue.close()
+    assert (running.exit_code, waiting.exit_code, queue.is_busy) == (130, 130, False)
+    assert not Path(f"/proc/{workers[0].pid}").exists(), "not even a zombie"
+
+
+def test_a_worker_that_cannot_start_is_said(tmp_path) -> None:
+    def start(asked, **options) -> WorkerRun:
+        return WorkerRun(asked, python=str(tmp_path / "no-python"), **options)
+
+    queue = RunQueue(start)
+    state = queue.add("a", request(tmp_path))
+    told = queue.poll()
+    assert [event["event"] for _, event in told] == ["error", "finished"]
+    assert (state.stage, state.exit_code) == (Stage.FAILED, 6)
+    assert "No worker process could be started" in state.errors[0]["message"]
