@@ -11,10 +11,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, BinaryIO
 
 from ..diagnostics import FluidError, fail
+from .child import child_command, child_environment, child_flags
 from .events import Event, error_event
 from .protocol import MessageWriter, ProtocolError, read_message
 from .request import RunRequest
@@ -37,23 +37,20 @@ class WorkerRun:
     def __init__(
         self, request: RunRequest, python: str = sys.executable, *, verb: str = "run", background: bool = False
     ) -> None:
-        package_folder = Path(__file__).resolve().parent.parent.parent
-        environment = dict(os.environ)
-        environment["PYTHONPATH"] = os.pathsep.join([str(package_folder), *(p for p in sys.path if p)])
         self._process = subprocess.Popen(
-            [python, "-P", "-m", "fluid_addon.run.worker"],
+            child_command("fluid_addon.run.worker", python=python),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=child_environment(),
             start_new_session=os.name == "posix",  # a Ctrl-C in the terminal is ours to hand on
-            creationflags=_windows_flags(background),
+            creationflags=child_flags(background=background),
         )
         assert self._process.stdin and self._process.stdout and self._process.stderr, "asked for as pipes"
         self._requests = MessageWriter(_binary(self._process.stdin))
         self._events: queue.Queue[Event] = queue.Queue()
         self._tail = b""
-        self._cancelled = False
+        self._cancelled = self._begun = False
         self._errors = threading.Thread(target=self._keep_tail, args=(self._process.stderr,), daemon=True)
         self._errors.start()
         self._reader = threading.Thread(target=self._read, args=(_binary(self._process.stdout),), daemon=True)
@@ -69,6 +66,7 @@ class WorkerRun:
         finished = False
         try:
             while (event := read_message(stream)) is not None:
+                self._begun = True
                 finished = finished or event.get("event") == "finished"
                 self._events.put(event)
         except ProtocolError as error:
@@ -110,8 +108,11 @@ class WorkerRun:
                 return
 
     def cancel(self) -> None:
-        """Ask the run to stop; the worker is ended if it does not within some seconds."""
+        """Ask the run to stop; the worker is ended if it does not within some seconds, or has not begun yet."""
         self._cancelled = True
+        if not self._begun:
+            self._process.kill()
+            return
         with contextlib.suppress(OSError, ValueError):
             self._requests.write({"cancel": True})
         threading.Thread(target=self._end_late, daemon=True).start()
@@ -135,11 +136,6 @@ class WorkerRun:
             if stream:
                 with contextlib.suppress(OSError):
                     stream.close()
-
-
-def _windows_flags(background: bool) -> int:
-    names = ["CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW"] + (["BELOW_NORMAL_PRIORITY_CLASS"] if background else [])
-    return sum(getattr(subprocess, name, 0) for name in names)
 
 
 def _binary(stream: IO[bytes]) -> BinaryIO:

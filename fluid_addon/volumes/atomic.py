@@ -19,11 +19,13 @@ from pathlib import Path
 
 from ..diagnostics import FluidError, fail
 
-__all__ = ["atomic_write", "disk_problem", "probe_disk", "write_bytes_atomically"]
+__all__ = ["atomic_write", "disk_problem", "probe_disk", "remove_parts", "write_bytes_atomically"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _RENAME_TRIES = 5
 _FIRST_WAIT = 0.05  # seconds; each further one is twice as long
+
+_parts: set[Path] = set()  # being written by this process
 
 
 @contextmanager
@@ -36,6 +38,7 @@ def atomic_write(path: str | Path, needed: int | None = None) -> Iterator[Path]:
     target = Path(path)
     part = target.parent / f".{target.name}.{os.getpid()}.{secrets.token_hex(8)}.part"
     done = False
+    _parts.add(part)
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0), 0o666))
         yield part
@@ -49,6 +52,14 @@ def atomic_write(path: str | Path, needed: int | None = None) -> Iterator[Path]:
         if not done:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+        _parts.discard(part)
+
+
+def remove_parts() -> None:
+    """Remove what this process is writing, in whichever thread. Only for a process that ends right after."""
+    for part in list(_parts):
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def write_bytes_atomically(path: str | Path, data: bytes) -> None:

@@ -150,3 +150,27 @@ def test_a_worker_that_cannot_start_is_said(tmp_path) -> None:
     assert [event["event"] for _, event in told] == ["error", "finished"]
     assert (state.stage, state.exit_code) == (Stage.FAILED, 6)
     assert "No worker process could be started" in state.errors[0]["message"]
+
+
+def test_a_stop_does_not_wait_for_a_step_and_leaves_no_half_file(tmp_path) -> None:
+    """A step of some seconds is under way: the end comes before the step's."""
+    long_steps = """
+    sim = FluidEngine.new{domain_size = {96, 96, 96}}
+    sim:add_field("density", Format.R32F, 0)
+    sim:add_stencil("slow", {inputs = {"density"}, outputs = {"density_new"}, iterations = 2000, code = [[
+        float v = ReadField("density", idx);
+        for (int i = 0; i < 50; ++i) { v = sin(v + 0.1); }
+        WriteField("density_new", idx, v);
+    ]]})
+    sim:export_vdb("before.vdb")
+    sim:step(0.1)
+    sim:export_vdb("after.vdb")
+    """
+    queue = RunQueue()
+    state = queue.add("a", request(tmp_path, source=long_steps))
+    until(queue, lambda: state.files == 1)
+    queue.stop("a")
+    until(queue, lambda: not queue.is_busy)
+    assert (state.stage, state.exit_code, state.files) == (Stage.STOPPED, 130, 1)
+    found = sorted(path.name for path in Path(state.bake).iterdir())
+    assert found == ["before.vdb", "manifest.json"], "neither the second export nor half of it"
