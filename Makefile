@@ -2,6 +2,7 @@
 #
 # make demo     everything from a bare machine to a rendered picture of smoke
 # make test     everything from a bare machine to the whole test suite
+# make test-blender BLENDER=/path/to/blender   the tests that click through a real Blender, and take its pictures
 # make lint     ruff and mypy alone
 # make bench    the benchmarks
 # make extension   the packages that Blender installs, in dist/
@@ -10,11 +11,12 @@
 # PYTHON=python3.13 chooses the interpreter (3.11 or 3.13), APT=no keeps apt out of the set-up,
 # ARGS="tests/test_layers.py -x" goes to pytest, LINT=no leaves the linters out of `make test`.
 # PLATFORMS=linux-x64 builds the packages of these platforms alone.
+# test-blender needs Linux, a Blender of 4.5 or newer, and Xvfb, xdotool and ImageMagick (apt install xvfb xdotool imagemagick).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test lint bench extension clean
-export PYTHON APT
+.PHONY: help demo test test-blender lint bench extension clean
+export PYTHON APT BLENDER
 
 ARGS ?=
 PLATFORMS ?=
@@ -42,6 +44,11 @@ test:
 	$(lint)
 	fi
 	"$$python" -m pytest $(ARGS)
+
+test-blender:
+	@python=$$(scripts/setup.sh test)
+	"$$python" scripts/build_extension.py linux-x64
+	"$$python" -m pytest tests/real_blender $(ARGS)
 
 lint:
 	@python=$$(scripts/setup.sh test)

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-from .fluid_addon.blender import register, unregister
+"""Blender's entry. Scripts take one function from here: `from bl_ext.user_default.fluid_addon import run_scene`."""
 
-__all__ = ["register", "unregister"]
+from .fluid_addon.blender import register, run_scene, unregister
+
+__all__ = ["register", "run_scene", "unregister"]

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -18,11 +17,13 @@ from .diagnostics import FluidError, Kind, did_you_mean, fail, render
 from .gpu.device import choose, list_devices
 from .gpu.memory import human_bytes
 from .run import RunRequest, WorkerRun, check_script, run_script
+from .run.device_list import DeviceList
+from .run.interrupt import on_interrupt
 from .run.presets import find_preset, list_presets
 from .run.report import report
 from .run.terminal import Terminal
 
-__all__ = ["main"]
+__all__ = ["Parser", "exit_code_of", "main"]
 
 
 def _usage(message: str, hint: str | None = None) -> FluidError:
@@ -51,18 +52,18 @@ def _parameter(text: str) -> tuple[str, float | bool]:
         raise _usage(f'"{value}" is not a value for "{name}".', "Write a number, true or false.") from None
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         words = re.findall(r"invalid choice: '([^']*)'", message)
         hint = did_you_mean(words[0], _VERBS) if words else f'See "{self.prog} --help".'
         raise _usage(f"{message[:1].upper()}{message[1:]}.", hint)
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="fluid_addon", description="Fluid simulations written in Lua, computed on Vulkan.")
+def _build_parser(prog: str, epilog: str | None) -> argparse.ArgumentParser:
+    parser = Parser(prog=prog, description="Fluid simulations written in Lua, computed on Vulkan.", epilog=epilog)
     parser.add_argument("--version", action="version", version=VERSION)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    run = verbs.add_parser("run", help="run a script; frames go into a bake folder of their own")
+    run = verbs.add_parser("run", help="run a script; frames go into a bake folder of their own", epilog=epilog)
     run.add_argument("script", metavar="SCRIPT.lua")
     run.add_argument("-o", "--output", metavar="DIR", default="bakes", help="where bake folders are made (bakes)")
     run.add_argument("--frames", metavar="A-B", help="export frames A to B only, and stop after B")
@@ -76,7 +77,8 @@ def _build_parser() -> argparse.ArgumentParser:
     check = verbs.add_parser("check", help="every problem of a script, nothing run")
     check.add_argument("script", metavar="SCRIPT.lua")
     check.add_argument("--json", action="store_true")
-    verbs.add_parser("devices", help="Vulkan devices, and which one a run would take")
+    devices = verbs.add_parser("devices", help="Vulkan devices, and which one a run would take")
+    devices.add_argument("--json", action="store_true", help="one JSON object instead of text")
     presets = verbs.add_parser("presets", help="list the presets, or write one to a file")
     presets.add_argument("name", nargs="?")
     presets.add_argument("file", nargs="?")
@@ -106,11 +108,11 @@ def _run(arguments: argparse.Namespace) -> int:
     show: Callable[[dict[str, Any]], None] = _print_json if arguments.json else Terminal(sys.stderr, sys.stdout).show
     if arguments.in_process:
         cancel = threading.Event()
-        with _on_interrupt(cancel.set):
+        with on_interrupt(cancel.set):
             return run_script(request, show, cancel)
     worker = WorkerRun(request)
     code = Kind.WORKER.value
-    with _on_interrupt(worker.cancel):
+    with on_interrupt(worker.cancel):
         try:
             for event in worker.events():
                 show(event)
@@ -118,22 +120,6 @@ def _run(arguments: argparse.Namespace) -> int:
         finally:
             worker.close()
     return code
-
-
-class _on_interrupt:  # noqa: N801 - reads as a with-statement
-    """Ctrl-C and a termination ask the run to stop instead of tearing this process down."""
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        self._action = action
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, lambda *_: self._action())
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 def _print_json(event: dict[str, Any]) -> None:
@@ -156,7 +142,11 @@ def _check(arguments: argparse.Namespace) -> int:
     return max((error.kind.value for error in problems), default=0)
 
 
-def _devices(_arguments: argparse.Namespace) -> int:
+def _devices(arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        found = DeviceList.ask()
+        print(found.to_json())
+        return found.exit_code
     devices = list_devices()
     taken = choose(devices, None)
     for device in devices:
@@ -210,11 +200,25 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; returns the exit code: 0 done, 2 usage, 3 script, 4 device, 5 disk, 6 worker, 130 cancelled."""
-    try:
-        parsed = _build_parser().parse_args(arguments)
+def main(
+    arguments: Sequence[str] | None = None, *, prog: str = "python -m fluid_addon", epilog: str | None = None
+) -> int:
+    """Run a verb; returns the exit code: 0 done, 2 usage, 3 script, 4 device, 5 disk, 6 worker, 130 cancelled.
+
+    `prog` is what the user typed before the verb, `epilog` the last line of the help.
+    """
+
+    def verb() -> int:
+        parsed = _build_parser(prog, epilog).parse_args(arguments)
         return _VERBS[parsed.verb](parsed)
+
+    return exit_code_of(verb)
+
+
+def exit_code_of(work: Callable[[], int]) -> int:
+    """What `work` returns; an error that it raises is printed, and its exit code returned."""
+    try:
+        return work()
     except FluidError as error:
         for diagnostic in error.diagnostics:
             print(render(diagnostic), file=sys.stderr)

@@ -46,40 +46,42 @@ def check_enabled() -> Path:
     return folder
 
 
-def run_preset(output: Path) -> Path:
-    """Run the smoke of the library in a worker process. Returns the folder of the bake."""
-    run = importlib.import_module(f"{EXTENSION}.fluid_addon.run")
-    preset = importlib.import_module(f"{EXTENSION}.fluid_addon.run.presets").find_preset("smoke_plume")
-    request = run.RunRequest(
-        script=str(preset.script), output=str(output), parameters={"resolution": RESOLUTION, "frames": FRAMES}
-    )
-    worker = run.WorkerRun(request)
-    try:
-        events = list(worker.events())
-    finally:
-        worker.close()
-    for event in events:
-        if event["event"] == "error":
-            say("\n".join(item["text"] for item in event["diagnostics"]))
-    end = events[-1]
-    check(end["exit_code"] == 0, f"the run ended with {end['exit_code']}")
-    check(len(end["files"]) == FRAMES, f"{len(end['files'])} frames were written instead of {FRAMES}")
-    bake = Path(end["bake"])
+def add_preset() -> bpy.types.Object:
+    """Add the smoke of the library to an empty scene, as its button does. Returns the simulation."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.preferences.addon_enable(module=EXTENSION)
+    result = bpy.ops.fluid_addon.add_preset(name="smoke_plume")
+    check(result == {"FINISHED"}, f"adding the preset gave {result}")
+    (found,) = [each for each in bpy.context.scene.objects if each.type == "VOLUME"]
+    check(found.fluid_addon.text.name in bpy.data.texts, "the preset brought no text")
+    found["resolution"], found["frames"] = RESOLUTION, FRAMES
+    return found
+
+
+def run_simulation(found: bpy.types.Object, cache: Path) -> Path:
+    """Press Run Simulation, and wait for its end. Returns the folder of the bake."""
+    bpy.context.preferences.addons[EXTENSION].preferences.cache_folder = str(cache)
+    live = importlib.import_module(f"{EXTENSION}.fluid_addon.blender.live")
+    result = bpy.ops.fluid_addon.run_simulation(name=found.name)
+    check(result == {"FINISHED"}, f"Run Simulation gave {result}")
+    token = found.fluid_addon.token
+    code = live.wait(token, lambda _event: None)
+    state = live.RUNS.state(token)
+    check(code == 0, "\n".join([f"the run ended with {code}", *(item["text"] for item in state.errors)]))
+    bake = Path(state.bake)
+    check(bake.is_relative_to(cache), f"the bake went to {bake}")
+    written = sorted(bake.glob("*.vdb"))
+    check(len(written) == state.files == FRAMES, f"{len(written)} frames were written instead of {FRAMES}")
     device = json.loads((bake / "manifest.json").read_text("utf-8"))["device"]
-    say(f"ran {preset.name}: {FRAMES} VDB frames in {end['seconds']:.1f} s on {device}")
+    say(f"ran {found.name}: {FRAMES} VDB frames in {state.seconds:.1f} s on {device}")
     return bake
 
 
-def look_at(bake: Path) -> None:
-    """Import the bake with the extension's operator, and find its smoke in the scene at the last frame."""
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    bpy.ops.preferences.addon_enable(module=EXTENSION)
-    result = bpy.ops.fluid_addon.import_bake(filepath=str(bake / "manifest.json"), set_frames=True)
-    check(result == {"FINISHED"}, f"the import gave {result}")
+def look_at(found: bpy.types.Object) -> None:
+    """Find the smoke in the scene at the last frame: the object shows it without being asked to."""
     check((bpy.context.scene.frame_start, bpy.context.scene.frame_end) == (1, FRAMES), "the frame range is wrong")
-    (volume,) = [found for found in bpy.context.scene.objects if found.type == "VOLUME"]
     bpy.context.scene.frame_set(FRAMES)
-    seen = volume.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    seen = found.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
     check(seen.grids.load(), f"the frame does not load: {seen.grids.error_message}")
     names = sorted(grid.name for grid in seen.grids)
     check("density" in names, f"there is no density among {names}")
@@ -89,8 +91,9 @@ def look_at(bake: Path) -> None:
     check(density.activeVoxelCount() > 0, "no voxel is active")
     largest = density.evalMinMax()[1]
     check(0.1 < largest < 10.0, f"the densest smoke is {largest}")
+    check(len(found.data.materials) == 1, f"it has {len(found.data.materials)} materials")
     count = density.activeVoxelCount()
-    say(f'imported "{volume.name}": frame {FRAMES} has {names}, {count} voxels, up to {largest:.2f}')
+    say(f'"{found.name}" shows frame {FRAMES} of {names}: {count} voxels, up to {largest:.2f}')
 
 
 def brightness(picture: Path) -> tuple[float, float]:
@@ -152,8 +155,9 @@ def render(bake: Path, picture: Path) -> None:
 def main() -> None:
     output = Path(sys.argv[sys.argv.index("--") + 1])
     check_enabled()
-    bake = run_preset(output)
-    look_at(bake)
+    found = add_preset()
+    bake = run_simulation(found, output)
+    look_at(found)
     render(bake, output / "smoke.png")
     say("the end")
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Takes a package through a real Blender, as an artist does: install the zip, enable it, run a script to VDB frames with
-# Vulkan, import the bake, look at one frame of it, and render that. Any failure ends it with a status that is not 0.
+# Takes a package through a real Blender, as an artist does: install the zip, enable it, add a preset, press Run Simulation,
+# look at the last of the VDB frames that its object shows, render it, and remove the extension. Any failure ends it with a
+# status that is not 0. `make test-blender` makes the same trip with a window and a mouse.
 #
 #   scripts/try_extension.sh [ZIP]                 the zip; default the one of dist/ for this platform
 #   BLENDER=/opt/blender/blender scripts/…         which Blender; default the one on the PATH

@@ -21,7 +21,7 @@ BELOW: dict[str, set[str]] = {
     "engine": {"diagnostics", "gpu", "volumes"},
     "script": {"diagnostics", "engine"},
     "run": {"diagnostics", "gpu", "volumes", "engine", "script"},
-    "blender": {"diagnostics", "gpu", "volumes", "engine", "script", "run"},
+    "blender": {"diagnostics", "gpu", "volumes", "engine", "script", "run", "cli"},
     "cli": {"diagnostics", "gpu", "volumes", "engine", "script", "run", "blender"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -64,6 +64,7 @@ def start(found: bpy.types.Object, scene: bpy.types.Scene, verb: str = "run") ->
         folder=str(_folder_of(own.text)),
         output=str(folder),
         parameters=parameters.values_over_frames(found, scene) if verb == "run" else {},
+        fit_parameters=True,
         device=chosen.device or None,
         texts=trust.modules(own.text),
         lua_seconds=chosen.lua_seconds,
@@ -136,10 +137,15 @@ def _take(token: str, event: Event) -> None:
         return
     match event["event"]:
         case "parameters":
-            parameters.declare(found, event["parameters"])
+            state = RUNS.state(token)
+            for sentence in parameters.declare(found, event["parameters"]):
+                if state is not None:
+                    state.log.append(("note", sentence))
         case "frame":
             _unshown.add(token)
         case "finished":
+            if event["exit_code"] == 0:
+                parameters.settle(found)
             _finish(found, token)
 
 

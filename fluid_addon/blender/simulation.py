@@ -32,6 +32,15 @@ FORMAT = 1
 PART_OF = "fluid_part_of"
 
 
+# These have names since a lambda in an annotation does not see this module.
+def _is_blurred(settings: FluidSimulation) -> bool:
+    return motion_blur.is_on(settings.id_data)
+
+
+def _switch_blur(settings: FluidSimulation, on: bool) -> None:
+    motion_blur.switch(settings.id_data, on)
+
+
 class FluidSimulation(bpy.types.PropertyGroup):
     """`Object.fluid_addon`."""
 
@@ -53,8 +62,8 @@ class FluidSimulation(bpy.types.PropertyGroup):
     motion_blur: BoolProperty(
         name="Motion Blur",
         description="Blur the volume along its velocity: the grid must be exported, and Cycles must render it",
-        get=lambda self: motion_blur.is_on(self.id_data),
-        set=lambda self, on: motion_blur.switch(self.id_data, on),
+        get=_is_blurred,
+        set=_switch_blur,
     )
 
 

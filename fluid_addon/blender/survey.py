@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..volumes.grid import LEAF, Grid
+from ..volumes.manifest import Measured
 from ..volumes.openvdb_files import read_vdb
 
-__all__ = ["Box", "Survey", "survey_frame", "survey_grids"]
+__all__ = ["Box", "Survey", "survey_frame", "survey_grids", "survey_of_records"]
 
 #: A voxel can be seen where it holds at least this share of the grid's largest value.
 VISIBLE_SHARE = 0.02
@@ -81,6 +82,20 @@ def survey_grids(grids: Iterable[Grid]) -> Survey:
         survey.peaks[grid.name] = peak = float(values.max())
         if box := _box_of_voxels(grid, peak):
             survey.visible = box.united(survey.visible)
+    return survey
+
+
+def survey_of_records(records: Iterable[Measured]) -> Survey:
+    """What the run itself has measured of some frames. What is visible is the whole domain then: a frame at the start
+    of a run says little about how far its fluid will go."""
+    survey = Survey()
+    for record in records:
+        survey.level_sets.update(record.level_sets)
+        for name, peak in record.peaks.items():
+            if peak > 0.0:  # a source that has not begun says nothing about how thick the smoke will be
+                survey.peaks[name] = max(peak, survey.peaks.get(name, peak))
+        low, high = record.box
+        survey.visible = Box(np.array(low), np.array(high)).united(survey.visible)
     return survey
 
 

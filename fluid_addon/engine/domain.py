@@ -88,6 +88,16 @@ class Domain:
         return float(corner[0]), float(corner[1]), float(corner[2])
 
     @property
+    def world_box(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Low and high corner of the box along the world's axes that holds the domain."""
+        low = np.array(self.low) - 0.5
+        ends = np.stack([low, low + self.size])
+        picked = np.indices((2, 2, 2)).reshape(3, 8)
+        corners = ends[picked, np.arange(3)[:, None]].T @ self.transform[:3, :3].T + self.transform[:3, 3]
+        (x, y, z), (far_x, far_y, far_z) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        return (x, y, z), (far_x, far_y, far_z)
+
+    @property
     def address(self) -> DenseAddress:
         return DenseAddress(self.size)
 

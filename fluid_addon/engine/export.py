@@ -17,7 +17,7 @@ from ..diagnostics import FluidError, Place, fail
 from ..gpu.execution import Encoded
 from ..gpu.memory import Buffer, Residence
 from ..gpu.recording import Copy, Recording
-from ..volumes.bake import Bake
+from ..volumes.bake import Bake, Measured
 from ..volumes.grid import Grid, GridClass, GridKind
 from ..volumes.nanovdb_writer import write_nvdb
 from ..volumes.openvdb_files import VdbFrame, VdbGrid, write_vdb
@@ -213,7 +213,27 @@ def write_frame(bake: Bake, domain: Domain, request: ExportRequest, arrays: Sequ
             VdbGrid(f.name, a, domain.low, domain.transform, _background(f), _grid_class(f), half) for f, a in pairs
         ]
         kinds = write_vdb(path, VdbFrame(made, request.frame, request.time))
-    return bake.add_frame(request.path, time=request.time, grids=kinds).size
+    return bake.add_frame(request.path, time=request.time, grids=kinds, measured=_measured(domain, pairs)).size
+
+
+def _measured(domain: Domain, pairs: Sequence[tuple[Field, npt.NDArray[Any]]]) -> Measured:
+    """What a material has to know of a frame, taken while its values are in memory."""
+    scalars = [(field, array) for field, array in pairs if field.format.components == 1]
+    peaks = {field.name: _peak(array) for field, array in scalars}
+    return Measured(
+        {name: peak for name, peak in peaks.items() if peak is not None},
+        tuple(field.name for field, _ in scalars if _grid_class(field) == "level set"),
+        domain.world_box,
+    )
+
+
+def _peak(array: npt.NDArray[Any]) -> float | None:
+    """The largest value that is finite, if there is one."""
+    peak = array.max()
+    if not np.isfinite(peak):  # one bad voxel does not hide how large the others are
+        good = array[np.isfinite(array)]
+        return float(good.max()) if good.size else None
+    return float(peak)
 
 
 def _background(field: Field) -> Any:

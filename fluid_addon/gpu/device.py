@@ -153,7 +153,8 @@ def choose(devices: list[DeviceInfo], wanted: int | str | None) -> DeviceInfo:
     if text.isdigit():
         matches = [d for d in devices if d.index == int(text)]
     else:
-        matches = [d for d in devices if text.lower() in d.name.lower()]
+        whole = [d for d in devices if text.lower() == d.name.lower()]  # "RTX 9090" is part of "RTX 9090 Ti"
+        matches = whole or [d for d in devices if text.lower() in d.name.lower()]
     if not matches:
         names = [d.name for d in devices]
         listed = ", ".join(f'{d.index} "{d.name}"' for d in devices)

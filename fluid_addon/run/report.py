@@ -24,8 +24,12 @@ def report() -> str:
         try:
             lines.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            loaded = getattr(sys.modules.get(package), "__version__", None)
-            lines.append(f"{package} {loaded or 'is not installed'}")
+            loaded: object = sys.modules.get(package)
+            # Inside Blender itself there is a bpy that nobody installed.
+            version = getattr(loaded, "__version__", None) or getattr(
+                getattr(loaded, "app", None), "version_string", None
+            )
+            lines.append(f"{package} {version or 'is not installed'}")
     lines += ["", "Devices:", *_devices(), "", "Last log:"]
     try:
         lines += last_log().read_text("utf-8", errors="replace").splitlines()[-LOG_LINES:]

@@ -23,6 +23,8 @@ class RunRequest:
         folder: where modules and grid files of the script are looked for; by default the folder of `script`.
         output: folder in which the bake gets a folder of its own.
         parameters: values by name, or samples by frame.
+        fit_parameters: move values that do not fit the script's declarations into their range, and say so in a note,
+            instead of refusing them.
         first_frame, last_frame: exports before the first are left out, steps after the last are not computed.
         texts: further modules by name, for require.
         lua_seconds, lua_memory_mb: limits of the script's own work.
@@ -34,6 +36,7 @@ class RunRequest:
     source: str | None = None
     folder: str | None = None
     parameters: dict[str, ParameterValue] = field(default_factory=dict)
+    fit_parameters: bool = False
     first_frame: int | None = None
     last_frame: int | None = None
     device: str | None = None

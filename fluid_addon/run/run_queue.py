@@ -53,6 +53,11 @@ class RunQueue:
         state = self._states.get(key)
         return state is not None and not state.is_over
 
+    def runs_before(self, key: str) -> int:
+        """How many runs come before one that waits; 0 for any other."""
+        waiting = [other for other, _ in self._waiting]
+        return waiting.index(key) + (self._worker is not None) if key in waiting else 0
+
     def add(self, key: str, request: RunRequest, verb: str = "run") -> RunState:
         """Queue a run; it begins with the next `poll` in which no other is under way.
 

@@ -40,7 +40,7 @@ class _Session:
         self.frames = 0
         self.files: list[str] = []
         self.engines: list[FluidEngine] = []
-        self.parameters = Parameters(request.parameters)
+        self.parameters = Parameters(request.parameters, note=self.note if request.fit_parameters else None)
         self.told: int | None = None  # parameters that listeners know of
         self.progress = Progress(emit, request.last_frame)
         self.context = LuaContext(
@@ -153,6 +153,7 @@ class _Session:
 
     def say_end(self) -> None:
         self.progress.flush()
+        self.told = self.told or -1  # a script that has none any more says so, too
         self.tell_parameters()
         for name in self.parameters.unused_overrides():
             self.emit(

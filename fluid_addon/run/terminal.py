@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Events for people: a progress bar on a terminal, plain lines elsewhere."""
+"""Events for people: a progress bar on a terminal; elsewhere, as in the log of a render farm, a line now and then."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TextIO
 
 from .events import Event
@@ -10,6 +12,8 @@ from .events import Event
 __all__ = ["Terminal"]
 
 BAR = 24
+#: Seconds between two lines of progress where there is no terminal.
+LINE_EVERY = 10.0
 
 
 def duration(seconds: float) -> str:
@@ -36,12 +40,14 @@ class Terminal:
     Args:
         progress: takes the bar, notes and errors.
         output: takes what the script prints, and the result.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, progress: TextIO, output: TextIO) -> None:
-        self._progress, self._output = progress, output
+    def __init__(self, progress: TextIO, output: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._progress, self._output, self._clock = progress, output, clock
         self._live = progress.isatty()
         self._bar = ""
+        self._lined = clock()
 
     def show(self, event: Event) -> None:
         match event["event"]:
@@ -77,6 +83,10 @@ class Terminal:
         if self._live:
             self._progress.write("\r" + padded)
             self._progress.flush()
+        elif self._clock() - self._lined >= LINE_EVERY:
+            self._lined = self._clock()
+            print(text, file=self._progress, flush=True)
+            text = ""  # said
         self._bar = text
 
     def _line(self, stream: TextIO, text: str) -> None:

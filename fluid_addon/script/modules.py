@@ -11,13 +11,18 @@ from pathlib import Path
 from ..diagnostics import did_you_mean, fail
 from .sources import SourceText, printable, read_source, source_from_text
 
-__all__ = ["LIBRARY", "Modules"]
+__all__ = ["LIBRARY", "Modules", "text_names"]
 
 #: The modules that scripts require as `fluid.*`.
 LIBRARY = Path(__file__).resolve().parent / "lua" / "library"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _LIBRARY_PREFIX = "fluid."
+
+
+def text_names(name: str) -> tuple[str, ...]:
+    """What a text may be called that is the module `name`, best first."""
+    return (name.replace(".", "/") + ".lua", f"{name}.lua", name)
 
 
 class Modules:
@@ -49,7 +54,7 @@ class Modules:
         if name.startswith(_LIBRARY_PREFIX):
             return self._in_library(name)
         relative = name.replace(".", "/") + ".lua"
-        for text_name in (relative, f"{name}.lua", name):
+        for text_name in text_names(name):
             if text_name in self._texts:
                 return source_from_text(text_name, self._texts[text_name])
         if self._root is not None and _is_inside(self._root, self._root / relative):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..diagnostics import did_you_mean, fail
@@ -56,10 +56,15 @@ class Parameters:
     Args:
         overrides: values by name: a number or boolean, or samples `{frame: number}` between which values are blended
             linearly; before the first and after the last sample the nearest counts. A boolean holds its last sample.
+        note: where given, overrides that do not fit what the script declares are made to fit and this is told of it: a
+            slider knows the script as it was when it ran last. Without it they are errors.
     """
 
-    def __init__(self, overrides: Mapping[str, Override] | None = None) -> None:
+    def __init__(
+        self, overrides: Mapping[str, Override] | None = None, note: Callable[[str], None] | None = None
+    ) -> None:
         self._overrides = dict(overrides or {})
+        self._note = note
         self._declared: dict[str, ParameterDeclaration] = {}
         self._samples: dict[str, tuple[list[int], list[float | bool]]] = {}
 
@@ -95,7 +100,9 @@ class Parameters:
         if known is None:
             _check_declaration(declaration)
             if name in self._overrides:
-                self._samples[name] = _check_override(declaration, self._overrides[name])
+                override = self._overrides[name]
+                fitting = override if self._note is None else _fit(declaration, override, self._note)
+                self._samples[name] = _check_override(declaration, fitting)
             self._declared[name] = declaration
         elif known != declaration or known.is_bool != declaration.is_bool:
             hint = "Declare a parameter once, or with the very same options."
@@ -149,6 +156,28 @@ def _check_range(p: ParameterDeclaration, value: float, what: str) -> None:
         high = f"{p.maximum:g}" if p.maximum is not None else "…"
         message = f'The {what} of the parameter "{p.name}" is {value:g}, outside its range {low} to {high}.'
         raise fail("bad-argument", message)
+
+
+def _fit(p: ParameterDeclaration, override: Override, note: Callable[[str], None]) -> Override:
+    """The override with its values converted to the parameter's type and moved into its range."""
+    if isinstance(override, Mapping):
+        outside = [value for value in override.values() if value != _fit_value(p, value)]
+        fitted: Override = {frame: _fit_value(p, value) for frame, value in override.items()}
+    else:
+        fitted = _fit_value(p, override)
+        outside = [override] if fitted != override else []
+    if outside:
+        values = f"{outside[0]:g}" if len(set(outside)) == 1 else f"{min(outside):g} to {max(outside):g}"
+        note(f'The parameter "{p.name}" was set to {values}, which does not fit it: the nearest was taken.')
+    return fitted
+
+
+def _fit_value(p: ParameterDeclaration, value: float | bool) -> float | bool:
+    if p.is_bool:
+        return bool(value)
+    low = -math.inf if p.minimum is None else p.minimum
+    high = math.inf if p.maximum is None else p.maximum
+    return min(max(+value, low), high)
 
 
 def _check_override(p: ParameterDeclaration, override: Override) -> tuple[list[int], list[float | bool]]:

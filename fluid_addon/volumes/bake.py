@@ -22,10 +22,10 @@ from .. import VERSION as CREATOR_VERSION
 from ..diagnostics import FluidError, fail
 from .atomic import disk_problem, write_bytes_atomically
 from .export_path import MANIFEST, checked_export_path, inside, same_file_key, timeline_frame
-from .manifest import FORMAT, VERSION, BakedFrame, frame_line, manifest_text, read_manifest
+from .manifest import FORMAT, VERSION, BakedFrame, Measured, frame_line, manifest_text, read_manifest
 from .sequences import BakedSequence, sequences
 
-__all__ = ["Bake", "BakedFrame", "BakedSequence", "timeline_frame"]
+__all__ = ["Bake", "BakedFrame", "BakedSequence", "Measured", "damage", "timeline_frame"]
 
 _TRIES = 16
 
@@ -117,7 +117,9 @@ class Bake:
         except OSError as error:
             raise disk_problem(self.folder.joinpath(*parts), error) from error
 
-    def add_frame(self, relative: str, *, time: float, grids: Mapping[str, str]) -> BakedFrame:
+    def add_frame(
+        self, relative: str, *, time: float, grids: Mapping[str, str], measured: Measured | None = None
+    ) -> BakedFrame:
         """Record the file that was written at `frame_path(relative)` and save the manifest.
 
         A later file of the same path takes the place of the earlier one. Raises disk-full and disk-error.
@@ -127,7 +129,7 @@ class Bake:
             size, crc32 = _size_and_crc32(inside(self.folder, parts))
         except OSError as error:
             raise disk_problem(self.folder.joinpath(*parts), error) from error
-        frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids))
+        frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids), measured)
         with self._lock:
             self._frames[relative] = frame
             self._lines[relative] = frame_line(frame)
@@ -141,20 +143,8 @@ class Bake:
 
     def damaged(self, checksums: bool = False) -> list[tuple[BakedFrame, str]]:
         """Frames whose file is missing or has another size (or another checksum, if asked for), and what is wrong."""
-        found: list[tuple[BakedFrame, str]] = []
-        for frame in self.frames:
-            try:
-                path = inside(self.folder, checked_export_path(frame.path))
-                size = path.stat().st_size
-                if size != frame.size:
-                    found.append((frame, f"has {size:,} bytes instead of {frame.size:,}"))
-                elif checksums and _size_and_crc32(path)[1] != frame.crc32:
-                    found.append((frame, "has a wrong checksum"))
-            except OSError as error:
-                found.append((frame, error.strerror or str(error)))
-            except FluidError as error:
-                found.append((frame, str(error)))
-        return found
+        looked_at = ((frame, damage(self.folder, frame, checksums)) for frame in self.frames)
+        return [(frame, why) for frame, why in looked_at if why is not None]
 
     def free(self) -> list[Path]:
         """Delete the files that the manifest names, the manifest, and the folders that are empty then.
@@ -185,6 +175,22 @@ class Bake:
         with self._lock:
             text = manifest_text(self._head, self._lines.values())
         write_bytes_atomically(self.folder / MANIFEST, text.encode())
+
+
+def damage(folder: Path, frame: BakedFrame, checksum: bool = False) -> str | None:
+    """What is wrong with the file of a frame: it is missing, or has another size (or checksum, if asked for)."""
+    try:
+        path = inside(folder, checked_export_path(frame.path))
+        size = path.stat().st_size
+        if size != frame.size:
+            return f"has {size:,} bytes instead of {frame.size:,}"
+        if checksum and _size_and_crc32(path)[1] != frame.crc32:
+            return "has a wrong checksum"
+    except OSError as error:
+        return error.strerror or str(error)
+    except FluidError as error:
+        return str(error)
+    return None
 
 
 def _new_folder(cache: Path, slug: str) -> Path:

@@ -6,11 +6,13 @@
      "script_hash": "…", "device": "…", "parameters": {"buoyancy": 1.5}, "details": {…},
      "frames": [
       {"path": "smoke_0001.vdb", "frame": 1, "time": 0.0416, "size": 48211, "crc32": 305419896,
-       "grids": {"density": "half", "velocity": "vec3f"}},
+       "grids": {"density": "half", "velocity": "vec3f"},
+       "measured": {"peaks": {"density": 1.02}, "level_sets": [], "box": [[-1.0, -1.0, 0.0], [1.0, 1.0, 3.0]]}},
       …]}
 
 `path` is relative, parted by "/". `frame` is the place on the timeline, or null for a file without a number. `time` is
 simulated time in seconds, `size` in bytes, `crc32` that of the file, `grids` the kind of each grid (see grid.GridKind).
+`measured` may be missing (see `Measured`).
 `parameters` and `details` are what the run wants to remember. Readers pass over keys that they do not know; `version`
 rises only when an old reader would misread the file.
 """
@@ -26,10 +28,29 @@ from typing import Any
 from ..diagnostics import FluidError, fail
 from .export_path import LAST_FRAME, MANIFEST, checked_export_path, same_file_key
 
-__all__ = ["FORMAT", "VERSION", "BakedFrame", "frame_line", "manifest_text", "read_manifest"]
+__all__ = ["FORMAT", "VERSION", "BakedFrame", "Checked", "Measured", "frame_line", "manifest_text", "read_manifest"]
 
 FORMAT, VERSION = "fluid-script-bake", 1
 _LARGEST = 256 << 20  # bytes
+_LARGEST_NUMBER = 1e300
+
+
+Corner = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of the values in a file without reading it.
+
+    Attributes:
+        peaks: the largest value of each scalar grid; one that is not finite is left out.
+        level_sets: the grids that store signed distances.
+        box: low and high corner of the domain, along the axes of the world.
+    """
+
+    peaks: Mapping[str, float]
+    level_sets: tuple[str, ...]
+    box: tuple[Corner, Corner]
 
 
 @dataclass(frozen=True)
@@ -42,11 +63,16 @@ class BakedFrame:
     size: int
     crc32: int
     grids: Mapping[str, str]
+    measured: Measured | None = None
+
+
+#: Entries of a manifest that were found good in an earlier reading, by path.
+Checked = dict[str, tuple[Any, BakedFrame]]
 
 
 def frame_line(frame: BakedFrame) -> str:
     """The line of a frame in the manifest."""
-    entry = {
+    entry: dict[str, Any] = {
         "path": frame.path,
         "frame": frame.frame,
         "time": frame.time,
@@ -54,6 +80,9 @@ def frame_line(frame: BakedFrame) -> str:
         "crc32": frame.crc32,
         "grids": dict(frame.grids),
     }
+    if frame.measured is not None:
+        known = frame.measured
+        entry["measured"] = {"peaks": dict(known.peaks), "level_sets": known.level_sets, "box": known.box}
     return json.dumps(entry, allow_nan=False)
 
 
@@ -63,8 +92,11 @@ def manifest_text(head: Mapping[str, Any], lines: Iterable[str]) -> str:
     return start + ',\n "frames": [\n  ' + ",\n  ".join(lines) + "]}\n"
 
 
-def read_manifest(folder: Path) -> tuple[dict[str, Any], list[BakedFrame]]:
-    """Head and frames of the bake in `folder`. Raises bake-missing (there is none) and bake-corrupt (it is no good)."""
+def read_manifest(folder: Path, checked: Checked | None = None) -> tuple[dict[str, Any], list[BakedFrame]]:
+    """Head and frames of the bake in `folder`. Raises bake-missing (there is none) and bake-corrupt (it is no good).
+
+    Entries that are in `checked` as they were are not checked again; what is found good is added to it.
+    """
     path = folder / MANIFEST
     try:
         if path.stat().st_size > _LARGEST:
@@ -92,10 +124,21 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], list[BakedFrame]]:
     entries = content.get("frames")
     if not isinstance(entries, list):
         raise _corrupt(folder, "its manifest has no list of frames")
-    frames = [_checked_frame(folder, number, entry) for number, entry in enumerate(entries, 1)]
+    checked = {} if checked is None else checked
+    frames = [_checked_once(folder, number, entry, checked) for number, entry in enumerate(entries, 1)]
     if len({same_file_key(frame.path) for frame in frames}) != len(frames):
         raise _corrupt(folder, "its manifest names a file twice")
     return head, frames
+
+
+def _checked_once(folder: Path, number: int, entry: Any, checked: Checked) -> BakedFrame:
+    path = entry.get("path") if isinstance(entry, dict) else None
+    earlier = checked.get(path) if isinstance(path, str) else None
+    if earlier is not None and earlier[0] == entry:
+        return earlier[1]
+    frame = _checked_frame(folder, number, entry)
+    checked[frame.path] = entry, frame
+    return frame
 
 
 def _checked_frame(folder: Path, number: int, entry: Any) -> BakedFrame:
@@ -127,7 +170,34 @@ def _checked_frame(folder: Path, number: int, entry: Any) -> BakedFrame:
             raise _corrupt(folder, f'entry {number} of its frames has a "{key}" out of range')
     if not all(isinstance(kind, str) for kind in grids.values()):
         raise _corrupt(folder, f"entry {number} of its frames has grids without a kind")
-    return BakedFrame(relative, frame, float(time), size, crc32, grids)
+    measured = _checked_measured(entry["measured"]) if "measured" in entry else None
+    if "measured" in entry and measured is None:
+        raise _corrupt(folder, f'entry {number} of its frames has no "measured" that makes sense')
+    return BakedFrame(relative, frame, float(time), size, crc32, grids, measured)
+
+
+def _checked_measured(entry: Any) -> Measured | None:
+    if not isinstance(entry, dict):
+        return None
+    peaks, level_sets, box = entry.get("peaks"), entry.get("level_sets"), entry.get("box")
+    if not isinstance(peaks, dict) or not all(_is_finite(peak) for peak in peaks.values()):
+        return None
+    if not isinstance(level_sets, list) or not all(isinstance(name, str) for name in level_sets):
+        return None
+    if not isinstance(box, list) or len(box) != 2:
+        return None
+    if not all(isinstance(corner, list) and len(corner) == 3 and all(map(_is_finite, corner)) for corner in box):
+        return None
+    (x, y, z), (far_x, far_y, far_z) = box
+    if not (x <= far_x and y <= far_y and z <= far_z):
+        return None
+    low, high = (float(x), float(y), float(z)), (float(far_x), float(far_y), float(far_z))
+    return Measured({name: float(peak) for name, peak in peaks.items()}, tuple(level_sets), (low, high))
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number of sensible size; JSON also has 1e999, and integers without end."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER
 
 
 def _no_constant(word: str) -> Any:

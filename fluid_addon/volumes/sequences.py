@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from .export_path import trailing_number
 from .manifest import BakedFrame
@@ -43,13 +43,14 @@ def sequences(frames: Iterable[BakedFrame]) -> list[BakedSequence]:
     groups: dict[tuple[str, str, str], list[tuple[BakedFrame, str]]] = defaultdict(list)
     found: list[BakedSequence] = []
     for frame in frames:
-        path = PurePosixPath(frame.path)
-        prefix, number = trailing_number(path.stem)
-        folder = "" if str(path.parent) == "." else str(path.parent)
+        folder, _, name = frame.path.rpartition("/")
+        stem, dot, ending = name.rpartition(".")
+        stem, suffix = (stem, dot + ending) if dot else (name, "")
+        prefix, number = trailing_number(stem)
         if frame.frame is None:
-            found.append(BakedSequence(folder, path.stem, path.suffix, 0, (frame,)))
+            found.append(BakedSequence(folder, stem, suffix, 0, (frame,)))
         else:
-            groups[folder, prefix, path.suffix].append((frame, number))
+            groups[folder, prefix, suffix].append((frame, number))
     for (folder, prefix, suffix), members in groups.items():
         by_digits: dict[int, list[BakedFrame]] = defaultdict(list)
         padded = {len(number) for _, number in members if number[0] == "0" and len(number) > 1}

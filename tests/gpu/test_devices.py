@@ -41,6 +41,13 @@ def test_a_device_is_named_by_index_or_part_of_its_name():
     assert choose(fleet(), "geforce").name == "GeForce 9090"
 
 
+def test_a_whole_name_is_preferred_to_a_part_of_another():
+    devices = fleet()
+    devices[2] = dataclasses.replace(devices[2], name="GeForce 9090 Ti")
+    assert choose(devices, "GeForce 9090").index == 3
+    assert choose(devices, "GeForce").index == 2
+
+
 def test_an_unknown_device_is_an_error_that_lists_what_is_there():
     with pytest.raises(FluidError) as caught:
         choose(fleet(), "GeForse 9090")

@@ -135,6 +135,34 @@ def test_devices_presets_and_report(command, tmp_path):
     assert "Fluid Script" in report and "lupa 2.8" in report and "says\t1" in report
 
 
+def test_devices_as_json_are_one_object(command):
+    done = command("devices", "--json")
+    (line,) = done.stdout.splitlines()
+    found = json.loads(line)
+    assert (done.returncode, found["problem"], found["exit_code"]) == (0, "", 0)
+    taken = found["devices"][found["taken"]]
+    assert f'* {taken["index"]}  "{taken["name"]}"' in command("devices").stdout
+
+
+def test_a_log_without_a_terminal_gets_a_line_of_progress_now_and_then():
+    import io
+
+    from fluid_addon.run.terminal import LINE_EVERY, Terminal
+
+    now = 0.0
+    progress, output = io.StringIO(), io.StringIO()
+    terminal = Terminal(progress, output, clock=lambda: now)
+    for frame in range(1, 31):
+        now += LINE_EVERY / 10
+        left = float(30 - frame)
+        event = {"event": "progress", "frame": frame, "frames": 30, "seconds_left": left, "mcells_per_second": 1.0}
+        terminal.show(event)
+    terminal.show({"event": "finished", "exit_code": 0, "seconds": 30.0, "frames": 30, "files": ["a"]})
+    told = progress.getvalue().splitlines()
+    assert [line.split("frame ")[1].split()[0] for line in told] == ["10/30", "20/30", "30/30"]
+    assert output.getvalue() == "30 frames, 1 file in 0:30\n"
+
+
 def started(tmp_path, *more: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "fluid_addon", "run", "endless.lua", "--json", *more],
