@@ -163,7 +163,7 @@ def _devices(arguments: argparse.Namespace) -> int:
 def _presets(arguments: argparse.Namespace) -> int:
     if arguments.name is None:
         for preset in list_presets():
-            print(f"{preset.name:<20} {preset.description}")
+            print(f"{preset.name:<20} {f'broken: {preset.problem}' if preset.problem else preset.description}")
         return 0
     preset = find_preset(arguments.name)
     if arguments.file is None:
@@ -171,7 +171,7 @@ def _presets(arguments: argparse.Namespace) -> int:
     target = Path(arguments.file)
     if target.exists():
         raise _usage(f'"{target}" exists already.', "Choose another name.")
-    target.write_text(preset.script.read_text("utf-8"), "utf-8")
+    target.write_text(preset.source(), "utf-8")
     print(f"Wrote {target}")
     return 0
 

@@ -7,6 +7,7 @@ token of the simulation: a redraw never touches a disk.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,6 @@ class CacheUse:
     size: int
     bakes: int
     broken: int
-    free: int | None
 
 
 _seen: dict[str, BakeStatus] = {}
@@ -98,13 +98,14 @@ def cache_folder(chosen: Settings) -> Path:
         return default_cache_folder() / "bakes"
     written = chosen.cache_folder.strip() or Settings.cache_folder
     if _is_relative(written):
-        return Path(bpy.data.filepath).parent.joinpath(written.lstrip("/"))
+        return Path(os.path.normpath(Path(bpy.data.filepath).parent.joinpath(written.lstrip("/"))))
     return Path(written).expanduser()
 
 
 def _is_relative(written: str) -> bool:
-    """ "//" is Blender's sign for the folder of the .blend file; a plain relative path is taken for the same."""
-    return written.startswith("//") or not Path(written.strip()).expanduser().is_absolute()
+    """Blender's sign for the folder of the .blend file is "//"; a plain relative path is taken for the same."""
+    written = written.strip()
+    return written.startswith("//") or not Path(written).expanduser().is_absolute()
 
 
 def folder_for_a_run(simulation: bpy.types.Object, chosen: Settings) -> Path:
@@ -183,7 +184,7 @@ def keep_newest(simulation: bpy.types.Object, chosen: Settings) -> list[CachedBa
             also_keep=shown_folders(),
         )
     except FluidError as error:  # a file that another program holds can go with the next run
-        _log(f"Older bakes of {simulation.name} were kept: {error}")
+        _log(f'Older bakes of "{simulation.name}" were kept: {error}')
         return []
 
 
@@ -218,7 +219,7 @@ def _look_at_cache() -> None:
     folder = cache_folder(settings())
     found = cache.bakes_in(folder)
     broken = sum(bool(bake.problem) for bake in found)
-    _use = CacheUse(folder, sum(bake.size for bake in found), len(found), broken, cache.free_space(folder))
+    _use = CacheUse(folder, sum(bake.size for bake in found), len(found), broken)
 
 
 def _look_at(simulation: bpy.types.Object) -> BakeStatus | None:
@@ -231,7 +232,7 @@ def _look_at(simulation: bpy.types.Object) -> BakeStatus | None:
         folder = _find_moved(simulation, name) or folder
     seen = _seen[token] = _read(name, folder)
     if seen.problem and (before is None or before.problem != seen.problem):
-        _log(f"{simulation.name}: {seen.problem}")
+        _log(f'"{simulation.name}": {seen.problem}')
     return seen
 
 
@@ -244,7 +245,8 @@ def _read(name: str, folder: Path) -> BakeStatus:
     except FluidError as error:
         return BakeStatus(name, folder, problem=str(error))
     read, damaged = CachedBake.read(folder), len(bake.damaged())
-    problem = f"{damaged} of {len(bake.frames)} files are missing or damaged." if damaged else ""
+    are = "is" if damaged == 1 else "are"
+    problem = f"{damaged} of {len(bake.frames)} files {are} missing or damaged." if damaged else ""
     return BakeStatus(name, folder, read.size, read.frames, damaged, problem=problem)
 
 
@@ -257,7 +259,7 @@ def _find_moved(simulation: bpy.types.Object, name: str) -> Path | None:
         volume_object.show_bake(simulation, folder)
     except FluidError:
         return None
-    _log(f'{simulation.name}: the bake "{name}" was found in "{folder.parent}".')
+    _log(f'"{simulation.name}": the bake "{name}" was found in "{folder.parent}".')
     return folder
 
 
@@ -277,15 +279,17 @@ def draw(layout: bpy.types.UILayout, found: bpy.types.Object) -> None:
     chosen, seen = settings(), status(found)
     name = str(found.get(BAKE, ""))
     column = layout.column(align=True)
-    column.label(text=name or "No bake yet", icon="ERROR" if seen and seen.problem else "FILE_VOLUME")
+    column.label(text=name or "No bake", icon="ERROR" if seen and seen.problem else "FILE_VOLUME")
     for line in _lines(seen) if seen else ():
         column.label(text=line, icon="BLANK1")
     if seen and seen.missing:
         layout.operator("fluid_addon.locate_bake", text="Locate…", icon="FILE_FOLDER").name = found.name
     elif name:
-        row = layout.row(align=True)
-        row.operator("fluid_addon.free_bake", text="Free", icon="TRASH").name = found.name
-        row.operator("fluid_addon.open_bake_folder", text="Open", icon="FILE_FOLDER").name = found.name
+        row = layout.split(factor=0.4, align=True)
+        free = row.row(align=True)
+        free.enabled = seen is None or not seen.problem or seen.damaged > 0
+        free.operator("fluid_addon.free_bake", text="Free", icon="TRASH").name = found.name
+        row.operator("fluid_addon.open_bake_folder", text="Open Folder", icon="FILE_FOLDER").name = found.name
     if is_temporary(chosen):
         warning = layout.column(align=True)
         warning.label(text="This file is not saved:", icon="ERROR")
@@ -311,7 +315,7 @@ def _draw_use(layout: bpy.types.UILayout, chosen: Settings) -> None:
     row.label(text=f"Cache: {used}{limit}", icon="DISK_DRIVE")
     row.operator("fluid_addon.look_for_bakes", text="", icon="FILE_REFRESH")
     if _use and _use.broken:
-        column.label(text=f"{_use.broken} of its bakes broken", icon="BLANK1")
+        column.label(text=f"Broken bakes: {_use.broken}", icon="BLANK1")
     column.operator("fluid_addon.free_unused", text="Free Unused Bakes")
 
 

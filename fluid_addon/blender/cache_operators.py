@@ -50,7 +50,7 @@ class FLUID_ADDON_OT_free_bake(_OfSimulation, bpy.types.Operator):  # noqa: N801
 
     bl_idname = "fluid_addon.free_bake"
     bl_label = "Free Bake"
-    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    bl_options: ClassVar = {"UNDO"}  # without REGISTER: the panel of the last operation could free another one
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         try:
@@ -62,7 +62,7 @@ class FLUID_ADDON_OT_free_bake(_OfSimulation, bpy.types.Operator):  # noqa: N801
         return context.window_manager.invoke_confirm(
             self,
             event,
-            title=f"Free {size_text(bake.size)} of {bake.frames} Frames?",
+            title=f"Free {bake.frames} Frame{'s' if bake.frames != 1 else ''} ({size_text(bake.size)})?",
             message=_FOR_GOOD + others,
             confirm_text="Free",
             icon="WARNING",
@@ -149,7 +149,7 @@ class FLUID_ADDON_OT_free_unused(bpy.types.Operator):  # noqa: N801
         return context.window_manager.invoke_confirm(
             self,
             event,
-            title=f"Free {total} of {len(found)} Unused Bake{plural}?",
+            title=f"Free {len(found)} Unused Bake{plural} ({total})?",
             message=_FOR_GOOD,
             confirm_text="Free",
             icon="WARNING",

@@ -46,14 +46,19 @@ def _run_file(arguments: list[str]) -> int:
     try:
         bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False, use_scripts=False)
     except RuntimeError as error:
-        raise fail("usage", f'Blender cannot open "{path}".', str(error).strip()) from None
+        raise fail("usage", f'Blender cannot open "{path}".', _said(error)) from None
     code = run_scene(trust=chosen.trust)
     if chosen.save and code != Kind.USAGE.value:
         try:
             bpy.ops.wm.save_mainfile()
         except RuntimeError as error:
-            raise fail("disk-error", f'"{path}" cannot be saved.', str(error).strip()) from None
+            raise fail("disk-error", f'"{path}" cannot be saved.', _said(error)) from None
     return code
+
+
+def _said(error: RuntimeError) -> str:
+    """What an operator of Blender reported, without what it puts before each line."""
+    return " ".join(line.removeprefix("Error: ") for line in str(error).strip().splitlines())
 
 
 def register() -> None:

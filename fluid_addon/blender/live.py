@@ -27,6 +27,7 @@ __all__ = ["RUNS", "start", "stop", "wait"]
 RUNS = RunQueue()
 
 INTERVAL = 0.1  # seconds between two looks at the workers
+STOPPING_INTERVAL = 0.02  # the same while the artist waits for an end
 SHOW_EVERY = 0.5  # seconds between two updates of what a scene shows of a run
 REDRAW = {"TEXT_EDITOR", "VIEW_3D"}
 
@@ -128,7 +129,9 @@ def _drain() -> float | None:
         _shown_at = time.monotonic()
     if events:
         _redraw()
-    return INTERVAL if RUNS.is_busy or _unshown else None
+    if not RUNS.is_busy and not _unshown:
+        return None
+    return STOPPING_INTERVAL if RUNS.is_stopping else INTERVAL
 
 
 def _take(token: str, event: Event) -> None:

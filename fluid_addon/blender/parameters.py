@@ -335,33 +335,46 @@ def reset(simulation: bpy.types.Object, name: str = "") -> list[str]:
 def draw(layout: bpy.types.UILayout, simulation: bpy.types.Object) -> None:
     """The sliders, in the script's order. Draw it in a panel."""
     shown = [each for each in parameters(simulation) if each.key in simulation]
+    narrow = _is_narrow()
     if not shown:
-        layout.label(text="Press Check to read them", icon="INFO")
+        column = layout.column(align=True)
+        for line in ("Press Check to", "read the parameters") if narrow else ("Press Check to read the parameters",):
+            column.label(text=line)
         return
     moving = animated(simulation, [each.key for each in shown])
     used = [each for each in shown if each.state != "unused"]
-    column = layout.column()
+    column = layout.column(align=narrow)
     for each in used:
-        _draw_slider(column, simulation, each, each.key in moving)
-    unused = [each for each in shown if each.state == "unused"]
-    if unused:
-        layout.label(text="Animated, but not in the script:", icon="INFO")
-        column = layout.column()
-        for each in unused:
-            _draw_slider(column, simulation, each, is_animated=True)
-    row = layout.row(align=True)
+        _draw_slider(column, simulation, each, each.key in moving, narrow)
+    if len(used) < len(shown):
+        layout.label(text="Not in the Script")
+        column = layout.column(align=narrow)
+        for each in shown:
+            if each.state == "unused":
+                _draw_slider(column, simulation, each, True, narrow)
+    row = layout.column(align=True) if narrow else layout.row(align=True)
     row.operator("fluid_addon.choose_values", text="Values", icon="PRESET").name = simulation.name
-    changed = any(each.key not in moving and not _same(simulation[each.key], each.default) for each in used)
     part = row.row(align=True)
-    part.enabled = changed
+    part.enabled = any(each.key not in moving and not _same(simulation[each.key], each.default) for each in used)
     part.operator("fluid_addon.reset_parameters", text="Reset All", icon="LOOP_BACK").name = simulation.name
 
 
-def _draw_slider(column: bpy.types.UILayout, simulation: bpy.types.Object, each: Parameter, is_animated: bool) -> None:
+def _is_narrow() -> bool:
+    """Whether names do not fit on their sliders, as in a Text Editor's sidebar before it is drawn wider."""
+    region = bpy.context.region
+    return region is not None and region.width < 240 * bpy.context.preferences.system.ui_scale
+
+
+def _draw_slider(
+    column: bpy.types.UILayout, simulation: bpy.types.Object, each: Parameter, is_animated: bool, narrow: bool
+) -> None:
+    above = narrow and each.kind is not bool
+    if above:
+        column.label(text=each.title)
     row = column.row(align=True)
     bounded = each.minimum is not None and each.maximum is not None
-    row.prop(simulation, data_path(each.key), text=each.title, slider=bounded)
-    if not is_animated and not _same(simulation[each.key], each.default):
+    row.prop(simulation, data_path(each.key), text="" if above else each.title, slider=bounded)
+    if each.kind is not bool and not is_animated and not _same(simulation[each.key], each.default):
         again = row.operator("fluid_addon.reset_parameters", text="", icon="LOOP_BACK")
         again.name, again.parameter = simulation.name, each.name
     row.prop_decorator(simulation, data_path(each.key))

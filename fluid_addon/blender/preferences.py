@@ -68,7 +68,7 @@ class FluidPreferences(bpy.types.AddonPreferences):
         soft_max=20,
     )
     lua_seconds: FloatProperty(
-        name="Time",
+        name="Lua Time Limit",
         description="How many seconds a script may take between two calls of the engine; the run as a whole has no end",
         subtype="TIME_ABSOLUTE",
         unit="TIME_ABSOLUTE",
@@ -79,14 +79,14 @@ class FluidPreferences(bpy.types.AddonPreferences):
         step=100,
     )
     lua_memory_mb: IntProperty(
-        name="Memory (MB)",
+        name="Lua Memory Limit (MB)",
         description="How many megabytes a script may hold in Lua; fields are on the device and do not count",
         default=Settings.lua_memory_mb,
         min=16,
         soft_max=4096,
     )
     log_level: EnumProperty(
-        name="Log",
+        name="Log Level",
         description="What the log of a run shows",
         items=[
             ("ERRORS", "Errors", "What stopped the run"),
@@ -102,15 +102,15 @@ class FluidPreferences(bpy.types.AddonPreferences):
         layout.use_property_decorate = False
         width = context.region.width if context.region else 600
         letters = max(30, int(width / (7.5 * context.preferences.system.ui_scale)))
-        _draw_device(_section(layout, "Device"), self.device, letters)
+        runs = _section(layout, "Simulation")
+        _draw_device(runs, self.device, letters)
+        runs.prop(self, "lua_seconds")
+        runs.prop(self, "lua_memory_mb")
         cache = _section(layout, "Cache")
         cache.prop(self, "cache_folder")
         cache.prop(self, "cache_limit_gb")
         cache.prop(self, "keep_last")
-        limits = _section(layout, "Limits of a Script")
-        limits.prop(self, "lua_seconds")
-        limits.prop(self, "lua_memory_mb")
-        _draw_report(_section(layout, "Log"), self)
+        _draw_report(_section(layout, "Troubleshooting"), self)
 
 
 def _section(layout: bpy.types.UILayout, title: str) -> bpy.types.UILayout:

@@ -38,6 +38,10 @@ def refresh() -> None:
     for preset in _presets:
         if preset.thumbnail is not None:
             _pictures.load(preset.key, str(preset.thumbnail), "IMAGE")
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
 
 
 def free() -> None:
@@ -48,8 +52,8 @@ def free() -> None:
 
 
 def all_presets() -> list[Preset]:
-    """All of them; they are read with the first call, which is the first time that somebody looks."""
-    if not _is_read:
+    """All of them. With a window, they are read as soon as Blender shows it; without one, when somebody asks."""
+    if not _is_read and bpy.app.background:
         refresh()
     return _presets
 

@@ -128,7 +128,7 @@ class FLUID_ADDON_OT_save_preset(bpy.types.Operator):  # noqa: N801
         items=[
             ("VIEW", "3D View", "What the 3D View shows, without overlays"),
             ("RENDER", "Last Render", "The middle of the last rendered picture"),
-            ("PLAIN", "Plain", "A drawn puff of smoke"),
+            ("PLAIN", "Plain", "A drawn cloud"),
         ],
         default="PLAIN",
     )
@@ -163,7 +163,7 @@ class FLUID_ADDON_OT_save_preset(bpy.types.Operator):  # noqa: N801
         same = self._replaced()
         if same is not None:
             self.about, self.tags = same.description, ", ".join(same.tags)
-        self.picture = "RENDER" if thumbnail.has_render() else "VIEW" if thumbnail.can_see(context) else "PLAIN"
+        self.picture = "VIEW" if thumbnail.can_see(context) else "PLAIN"
         return context.window_manager.invoke_props_dialog(self, title="Save as Preset", confirm_text="Save")
 
     def draw(self, _context: bpy.types.Context) -> None:
@@ -208,9 +208,9 @@ class FLUID_ADDON_OT_save_preset(bpy.types.Operator):  # noqa: N801
         """A thumbnail as PNG, and in words where it comes from."""
         if self.picture == "RENDER" and (taken := thumbnail.of_last_render(context.scene)) is not None:
             return taken, "the last render"
-        if self.picture == "VIEW" and (taken := thumbnail.of_view(context)) is not None:
+        if self.picture != "PLAIN" and (taken := thumbnail.of_view(context)) is not None:
             return taken, "the 3D View"
-        return thumbnail.plain(sum(title.encode())), "a drawn puff of smoke"
+        return thumbnail.plain(sum(title.encode())), "a drawn cloud"
 
 
 def _shown(context: bpy.types.Context) -> bpy.types.Object | None:
@@ -349,9 +349,13 @@ def register() -> None:
     bpy.types.WindowManager.fluid_addon_preset = StringProperty(
         name="Preset", description="The preset that is told about", options={"SKIP_SAVE"}
     )
+    if not bpy.app.background:
+        bpy.app.timers.register(preset_library.refresh, first_interval=0.0, persistent=True)
 
 
 def unregister() -> None:
+    if bpy.app.timers.is_registered(preset_library.refresh):
+        bpy.app.timers.unregister(preset_library.refresh)
     del bpy.types.WindowManager.fluid_addon_preset
     for each in reversed(_CLASSES):
         bpy.utils.unregister_class(each)

@@ -74,7 +74,7 @@ def render_bake(
             with bpy.context.temp_override(scene=scene):
                 _use_cycles(scene, samples)
                 _fill(scene, bake, found, moment, resolution)
-                with atomic_write(output) as part:
+                with atomic_write(output.absolute()) as part:  # Blender 5.2 writes no path without a folder
                     _write_picture(scene, part, told)
         finally:
             made = [block for block in bpy.data.user_map() if block not in before and block.id_type != "IMAGE"]

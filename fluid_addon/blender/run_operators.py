@@ -56,7 +56,7 @@ class FLUID_ADDON_OT_run_simulation(_OfSimulation, bpy.types.Operator):  # noqa:
 
     bl_idname = "fluid_addon.run_simulation"
     bl_label = "Run Simulation"
-    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    bl_options: ClassVar = {"UNDO"}  # not REGISTER: changing a setting of the last operation would run again
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -84,7 +84,6 @@ class FLUID_ADDON_OT_stop_simulation(_OfSimulation, bpy.types.Operator):  # noqa
 
     bl_idname = "fluid_addon.stop_simulation"
     bl_label = "Stop"
-    bl_options: ClassVar = {"REGISTER"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         found = self.simulation(context)
@@ -99,7 +98,7 @@ class FLUID_ADDON_OT_check_script(_OfSimulation, bpy.types.Operator):  # noqa: N
 
     bl_idname = "fluid_addon.check_script"
     bl_label = "Check"
-    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    bl_options: ClassVar = {"UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:

@@ -120,11 +120,14 @@ def _text_of(name: str) -> bpy.types.Text:
     for text in bpy.data.texts:
         if text.filepath and Path(bpy.path.abspath(text.filepath)) == Path(name):
             return text
-    shipped = LIBRARY / name.removeprefix("fluid/")
-    path = shipped if name.startswith("fluid/") and shipped.is_file() else Path(name)
+    is_shipped = name.startswith("fluid/") and (LIBRARY / name.removeprefix("fluid/")).is_file()
+    path = LIBRARY / name.removeprefix("fluid/") if is_shipped else Path(name)
     if not path.is_absolute() or not path.is_file():
         raise fail("script-missing", f'There is no text "{name}" any more.', "It was renamed or removed since the run.")
-    return bpy.data.texts.load(str(path), internal=path == shipped)
+    text = bpy.data.texts.load(str(path), internal=is_shipped)
+    if is_shipped:
+        text.name = name  # to be found again
+    return text
 
 
 class FLUID_ADDON_OT_new_script(bpy.types.Operator):  # noqa: N801

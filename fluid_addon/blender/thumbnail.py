@@ -13,21 +13,27 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-__all__ = ["can_see", "has_render", "of_last_render", "of_view", "plain", "png", "square"]
+__all__ = ["can_see", "of_last_render", "of_view", "plain", "png", "square"]
 
 SIDE = 256
 
 
 def plain(seed: int = 0) -> bytes:
-    """A soft puff in a tint of its own, for where there is nothing to take a picture of."""
+    """A cloud in a tint of its own, for where there is nothing to take a picture of."""
     y, x = np.mgrid[-1.0 : 1.0 : SIDE * 1j, -1.0 : 1.0 : SIDE * 1j]
-    puffs = [(-0.28, -0.12, 0.5), (0.3, -0.05, 0.46), (0.02, 0.3, 0.5)]
-    smoke = sum(np.clip(1.0 - np.hypot(x - a, y - b) / r, 0.0, 1.0) ** 2 for a, b, r in puffs)
-    hue = (seed % 360) / 360.0 + np.array([0.0, 1 / 3, 2 / 3])
-    tint = 0.62 + 0.3 * np.cos(2.0 * np.pi * hue)
-    ground = (0.16 + 0.05 * y)[..., None] * np.ones(3)
-    alpha = np.clip(1.4 * smoke, 0.0, 1.0)[..., None]
-    return png(ground * (1.0 - alpha) + tint * alpha)
+    chance = np.random.default_rng(seed)
+    thick, light = np.zeros_like(x), np.zeros_like(x)
+    places = np.clip(chance.normal(0.0, (0.22, 0.18), (28, 2)), -0.45, 0.45)
+    for (a, b), r in zip(places, chance.uniform(0.16, 0.34, 28), strict=True):
+        inside = np.clip(1.0 - ((x - a) ** 2 + (y - b) ** 2) / r**2, 0.0, 1.0)
+        thick += inside
+        light += inside * (0.5 - 0.5 * ((x - a) + (y - b)) / r)  # from the upper left
+    hue = chance.uniform() + np.array([0.0, 1 / 3, 2 / 3])
+    tint = 0.75 + 0.2 * np.cos(2.0 * np.pi * hue)
+    shade = (0.45 + 0.55 * np.clip(light / np.maximum(thick, 1e-6), 0.0, 1.0))[..., None]
+    opaque = (1.0 - np.exp(-3.0 * thick))[..., None]
+    ground = (0.14 - 0.04 * y)[..., None]
+    return png(ground * (1.0 - opaque) + tint * shade * opaque)
 
 
 def can_see(context: bpy.types.Context) -> bool:
@@ -75,12 +81,6 @@ def _draw(context: bpy.types.Context, space: bpy.types.SpaceView3D, region: bpy.
         space.overlay.show_overlays = overlays
         screen.free()
     return png(square(pixels[::-1, :, :3] / (255.0 if pixels.max() > 1.5 else 1.0)))
-
-
-def has_render() -> bool:
-    """Whether Blender holds a rendered picture."""
-    image = bpy.data.images.get("Render Result")
-    return image is not None and image.type == "RENDER_RESULT" and min(image.size) > 0
 
 
 def of_last_render(scene: bpy.types.Scene) -> bytes | None:

@@ -26,7 +26,8 @@ __all__ = ["abilities", "shown_lines"]
 
 _WIDTH = 700  # of the dialog, at a scale of 1
 _SOURCE_WIDTH = 590  # of a line of the source in it
-_ROWS = 20
+_ROW = 21  # the height of a row of the source
+_AROUND = 400  # the height of all else in the dialog, and of some of the window around it
 #: Rows of all sources together; what comes after them is read in the Text Editor.
 _MOST_ROWS = 3000
 
@@ -138,7 +139,7 @@ class FLUID_ADDON_OT_trust_script(bpy.types.Operator):  # noqa: N801
 
     name: StringProperty(name="Simulation", description="The object whose script is trusted")
     lines: CollectionProperty(type=FluidSourceLine, options={"HIDDEN", "SKIP_SAVE"})
-    line: IntProperty(options={"HIDDEN", "SKIP_SAVE"})
+    line: IntProperty(default=-1, options={"HIDDEN", "SKIP_SAVE"})  # no row is chosen
     seen: StringProperty(options={"HIDDEN", "SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
@@ -149,26 +150,32 @@ class FLUID_ADDON_OT_trust_script(bpy.types.Operator):  # noqa: N801
         texts = trust.untrusted_texts(found.fluid_addon.text)
         if not texts:
             return self.execute(context)
-        self._fill(texts, _Pieces(context))
+        pieces = _Pieces(context)
+        self._fill(texts, pieces)
         self.seen = _state(texts)
-        self._about = [_about(text) for text in texts[:3]]
+        self._about = [_about(text, pieces) for text in texts[:3]]
         self._left = len(texts) - len(self._about)
         self._text = texts[0].name
+        self._has_editor = any(
+            area.type == "TEXT_EDITOR" for window in context.window_manager.windows for area in window.screen.areas
+        )
+        height = context.window.height / context.preferences.system.ui_scale
+        self._rows = min(24, max(6, int(height - _AROUND - 40 * len(self._about)) // _ROW))
         self._abilities = abilities(settings())
         title = "Trust this script?" if len(texts) == 1 else f"Trust these {len(texts)} scripts?"
         return context.window_manager.invoke_props_dialog(
             self, width=_WIDTH, title=title, confirm_text=self.bl_label, cancel_default=True
         )
 
-    def draw(self, context: bpy.types.Context) -> None:
+    def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
+        box = layout.box().column(align=True)
         for what, file in self._about:
-            column = layout.column(align=True)
-            column.label(text=what, icon="ERROR", translate=False)
-            for place, piece in enumerate(_Pieces(context)(file) if file else []):
-                column.label(text=piece, icon="BLANK1" if place else "FILE_BLEND", translate=False)
+            box.label(text=what, icon="ERROR", translate=False)
+            for place, piece in enumerate(file):
+                box.label(text=piece, icon="BLANK1" if place else "FILE_BLEND", translate=False)
         if self._left:
-            layout.label(text=f"… and {self._left} more", icon="BLANK1")
+            box.label(text=f"… and {self._left} more", icon="BLANK1")
         columns = layout.split(factor=0.55)
         for title, icon, entries in zip(
             ("If you run it, it may", "It cannot"), ("CHECKMARK", "X"), self._abilities, strict=True
@@ -177,8 +184,10 @@ class FLUID_ADDON_OT_trust_script(bpy.types.Operator):  # noqa: N801
             box.label(text=title)
             for entry in entries:
                 box.label(text=entry, icon=icon)
-        layout.template_list("FLUID_ADDON_UL_source_lines", "", self, "lines", self, "line", rows=_ROWS, maxrows=_ROWS)
-        layout.operator("fluid_addon.goto_error", text="Show in the Text Editor", icon="TEXT").text = self._text
+        rows = self._rows
+        layout.template_list("FLUID_ADDON_UL_source_lines", "", self, "lines", self, "line", rows=rows, maxrows=rows)
+        if self._has_editor:
+            layout.operator("fluid_addon.goto_error", text="Show in the Text Editor", icon="TEXT").text = self._text
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Called without the dialog, this trusts the script as it stands: whoever calls it has said so."""
@@ -219,14 +228,14 @@ class FLUID_ADDON_OT_trust_script(bpy.types.Operator):  # noqa: N801
         row.number, row.name = number, line
 
 
-def _about(text: bpy.types.Text) -> tuple[str, str]:
-    """Why a text is asked about, and the file that it came from."""
+def _about(text: bpy.types.Text, pieces: _Pieces) -> tuple[str, list[str]]:
+    """Why a text is asked about, and the path of the file that it came from, a piece for each line."""
     origin, name = trust.origin(text), printable(text.name)
     if origin.changed:
-        return f'"{name}" was changed since you trusted it. It came with the file', printable(origin.file)
+        return f'"{name}" was changed since you trusted it. It came with the file', pieces(printable(origin.file))
     if not origin.file:
-        return f'"{name}" was not written in this session, and you have not trusted it yet', ""
-    return f'You have not trusted "{name}" yet. It came with the file', printable(origin.file)
+        return f'"{name}" was there when Blender started, and you have not trusted it yet', []
+    return f'You have not trusted "{name}" yet. It came with the file', pieces(printable(origin.file))
 
 
 def _state(texts: list[bpy.types.Text]) -> str:

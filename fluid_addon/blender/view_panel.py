@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar
 
 import bpy
 from bpy.props import IntProperty, StringProperty
 
 from ..run.presets import Preset
-from . import bakes, live, parameters, preset_library, run_panel, simulation
+from ..run.state import Stage
+from . import bakes, live, motion_blur, parameters, preset_library, run_panel, simulation
 
 __all__: list[str] = []
 
-#: How wide a thumbnail may get, in pixels at a scale of 1, and what one unit of an icon's scale is.
-_CELL, _UNIT = 84.0, 20.0
+#: About how wide a preset of the grid is, what its box takes of that, and what one unit of an icon's scale is; in
+#: pixels at a scale of 1.
+_CELL, _FRAME, _UNIT = 96.0, 16.0, 20.0
+_TITLE_LINES = 2
 
 
 class _InView:
@@ -23,8 +27,12 @@ class _InView:
     bl_category = "Fluid"
 
 
+# ===== The preset library
+
+
 class FLUID_ADDON_PT_presets(_InView, bpy.types.Panel):  # noqa: N801 - Blender takes the name apart
     bl_label = "Presets"
+    bl_order = 1
 
     def draw_header_preset(self, _context: bpy.types.Context) -> None:
         self.layout.menu("FLUID_ADDON_MT_presets", text="", icon="DOWNARROW_HLT")
@@ -42,17 +50,29 @@ class FLUID_ADDON_PT_presets(_InView, bpy.types.Panel):  # noqa: N801 - Blender 
         for preset in found:
             if preset.problem is not None:
                 _draw_broken(layout.box(), context, preset)
-        if not found:
+        if not found and preset_library.all_presets():
             layout.label(text="No preset fits", icon="INFO")
 
 
 def _draw_grid(layout: bpy.types.UILayout, context: bpy.types.Context, presets: list[Preset]) -> None:
     scale = context.preferences.system.ui_scale
-    width = run_panel.line_width(context) / scale
-    columns = max(1, int(width // _CELL))
+    width = run_panel.line_width(context)
+    columns = max(1, round(width / (_CELL * scale)))
+    inside = width / columns - _FRAME * scale
+    titles = [_title(preset.title, context, inside) for preset in presets]
     grid = layout.grid_flow(row_major=True, columns=columns, even_columns=True, even_rows=False)
-    for preset in presets:
-        _draw_cell(grid.box().column(align=True), preset, width / columns)
+    for place, (preset, lines) in enumerate(zip(presets, titles, strict=True)):
+        first = place - place % columns
+        tallest = max(len(beside) for beside in titles[first : first + columns])  # so that the buttons stand in line
+        cell = grid.box().column(align=True)
+        cell.template_icon(icon_value=preset_library.icon(preset) or _no_picture(), scale=inside / (_UNIT * scale))
+        words = cell.column(align=True)
+        words.scale_y = 0.8
+        for line in (*lines, *[""] * (tallest - len(lines))):
+            words.label(text=line, translate=False)
+        row = cell.row(align=True)
+        row.operator("fluid_addon.add_preset", text="Add").name = preset.key
+        row.operator("fluid_addon.choose_preset", text="", icon="INFO").name = preset.key
     for _ in range(-len(presets) % columns):  # a last row that is not full keeps the columns' width
         grid.column()
     chosen = preset_library.find(context.window_manager.fluid_addon_preset)
@@ -60,21 +80,29 @@ def _draw_grid(layout: bpy.types.UILayout, context: bpy.types.Context, presets: 
         _draw_about(layout.box(), context, chosen)
 
 
-def _draw_cell(cell: bpy.types.UILayout, preset: Preset, width: float) -> None:
-    icon = preset_library.icon(preset)
-    cell.template_icon(icon_value=icon, scale=width / _UNIT)
-    cell.label(text=preset.title)
-    row = cell.row(align=True)
-    row.operator("fluid_addon.add_preset", text="Add").name = preset.key
-    row.operator("fluid_addon.choose_preset", text="", icon="INFO").name = preset.key
+def _title(title: str, context: bpy.types.Context, width: float) -> list[str]:
+    """A title in lines that fit; the last one is cut by Blender where there are too many."""
+    lines = run_panel.wrap(title, width, _font_size(context))
+    return [*lines[: _TITLE_LINES - 1], " ".join(lines[_TITLE_LINES - 1 :])] if len(lines) > 1 else list(lines)
+
+
+def _font_size(context: bpy.types.Context) -> float:
+    return float(context.preferences.ui_styles[0].widget.points) * context.preferences.system.ui_scale
+
+
+@cache
+def _no_picture() -> int:
+    return bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items["FILE_VOLUME"].value
 
 
 def _draw_about(box: bpy.types.UILayout, context: bpy.types.Context, preset: Preset) -> None:
     column = box.column()
-    column.label(text=preset.title)
+    run_panel.draw_wrapped(column, context, preset.title, icon="INFO")
     run_panel.draw_wrapped(column, context, preset.description)
     if preset.tags:
-        run_panel.draw_wrapped(column, context, ", ".join(preset.tags))
+        run_panel.draw_wrapped(column, context, "Tags: " + ", ".join(preset.tags))
+    if preset.origin == "imported":
+        run_panel.draw_wrapped(column, context, "It was imported: its script is shown before it runs.")
     if preset.is_own:
         row = column.row(align=True)
         row.operator("fluid_addon.export_presets", text="Export", icon="EXPORT").name = preset.key
@@ -83,8 +111,14 @@ def _draw_about(box: bpy.types.UILayout, context: bpy.types.Context, preset: Pre
 
 def _draw_broken(box: bpy.types.UILayout, context: bpy.types.Context, preset: Preset) -> None:
     column = box.column()
-    column.label(text=preset.title, icon="ERROR")
+    column.alert = True
+    run_panel.draw_wrapped(column, context, preset.title, icon="ERROR")
+    column = box.column()
     run_panel.draw_wrapped(column, context, preset.problem)
+    row = column.row(align=True)
+    row.operator("wm.path_open", text="Folder", icon="FILE_FOLDER").filepath = str(preset.script.parent)
+    if preset.is_own:
+        row.operator("fluid_addon.remove_preset", text="Remove", icon="TRASH").name = preset.key
 
 
 class FLUID_ADDON_MT_tags(bpy.types.Menu):  # noqa: N801
@@ -120,6 +154,9 @@ class FLUID_ADDON_MT_add_preset(bpy.types.Menu):  # noqa: N801
                 entry.name = preset.key
 
 
+# ===== The simulations of the scene
+
+
 def _shown(context: bpy.types.Context) -> bpy.types.Object | None:
     """The simulation that the panels are about: the active object, else the first of the scene."""
     active = context.view_layer.objects.active
@@ -130,17 +167,20 @@ def _shown(context: bpy.types.Context) -> bpy.types.Object | None:
 
 class FLUID_ADDON_PT_simulations(_InView, bpy.types.Panel):  # noqa: N801
     bl_label = "Simulations"
+    bl_order = 0
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout, scene = self.layout, context.scene
         found = _shown(context)
         if found is None:
-            run_panel.draw_wrapped(layout, context, "The scene has no simulation yet. Add a preset.", icon="INFO")
+            run_panel.draw_wrapped(layout, context, "The scene has no simulation yet: add a preset.", icon="INFO")
             return
-        layout.template_list(
-            "FLUID_ADDON_UL_simulations", "", context.scene, "objects", context.scene, "fluid_addon_active", rows=2
-        )
-        layout.template_ID(found.fluid_addon, "text", open="text.open", unlink="")
+        rows = min(len(simulation.simulations(scene)), 5)
+        layout.template_list("FLUID_ADDON_UL_simulations", "", scene, "objects", scene, "fluid_addon_active", rows=rows)
+        row = layout.row(align=True)
+        row.prop(found.fluid_addon, "text", text="")
+        if found.fluid_addon.text is not None:
+            row.operator("fluid_addon.goto_error", text="", icon="GREASEPENCIL").text = found.fluid_addon.text.name
         run_panel.draw_run(layout, context, found)
 
 
@@ -151,14 +191,24 @@ class FLUID_ADDON_UL_simulations(bpy.types.UIList):  # noqa: N801
         row = layout.row(align=True)
         row.prop(item, "name", text="", emboss=False, icon="OUTLINER_OB_VOLUME")
         state = live.RUNS.state(item.fluid_addon.token)
-        if state is not None:
-            right = row.row()
-            right.alignment = "RIGHT"
-            right.label(text=state.headline)
+        if state is None:
+            return
+        right = row.row()
+        right.alignment = "RIGHT"
+        if state.is_over:
+            right.label(
+                icon="ERROR" if state.stage is Stage.FAILED else "CHECKMARK" if state.exit_code == 0 else "NONE"
+            )
+        else:
+            right.label(text=state.headline.partition(",")[0])
 
     def filter_items(self, _context, data, propname):
-        objects = getattr(data, propname)
-        flags = [self.bitflag_filter_item if simulation.is_simulation(each) else 0 for each in objects]
+        """Only the simulations among the objects."""
+        named = self.filter_name.casefold()
+        flags = [
+            self.bitflag_filter_item if simulation.is_simulation(each) and named in each.name.casefold() else 0
+            for each in getattr(data, propname)
+        ]
         return flags, []
 
 
@@ -184,10 +234,13 @@ class FLUID_ADDON_PT_display(_OfSimulation, bpy.types.Panel):  # noqa: N801
 
     def draw(self, context: bpy.types.Context) -> None:
         found = _shown(context)
+        self.layout.context_pointer_set("object", found)  # what is fitted, also while another object is active
         column = self.layout.column(align=True)
-        column.prop(found.fluid_addon, "follow")
-        column.prop(found.fluid_addon, "fit_range")
-        column.prop(found.fluid_addon, "motion_blur")
+        for option in ("follow", "fit_range", "motion_blur"):
+            column.prop(found.fluid_addon, option)
+        if reason := motion_blur.why_not(found):
+            run_panel.draw_wrapped(column, context, reason, icon="INFO")
+        self.layout.operator("fluid_addon.fit_material", icon="MATERIAL")
 
 
 class FLUID_ADDON_PT_cache(_OfSimulation, bpy.types.Panel):  # noqa: N801
@@ -224,8 +277,8 @@ _CLASSES = (
     FLUID_ADDON_MT_presets,
     FLUID_ADDON_MT_add_preset,
     FLUID_ADDON_UL_simulations,
-    FLUID_ADDON_PT_presets,
     FLUID_ADDON_PT_simulations,
+    FLUID_ADDON_PT_presets,
     FLUID_ADDON_PT_parameters,
     FLUID_ADDON_PT_display,
     FLUID_ADDON_PT_cache,

@@ -216,14 +216,17 @@ def write_frame(bake: Bake, domain: Domain, request: ExportRequest, arrays: Sequ
     return bake.add_frame(request.path, time=request.time, grids=kinds, measured=_measured(domain, pairs)).size
 
 
-def _measured(domain: Domain, pairs: Sequence[tuple[Field, npt.NDArray[Any]]]) -> Measured:
+def _measured(domain: Domain, pairs: Sequence[tuple[Field, npt.NDArray[Any]]]) -> Measured | None:
     """What a material has to know of a frame, taken while its values are in memory."""
+    box = domain.world_box
+    if not np.isfinite(box).all():  # voxels of 1e308 units
+        return None
     scalars = [(field, array) for field, array in pairs if field.format.components == 1]
     peaks = {field.name: _peak(array) for field, array in scalars}
     return Measured(
         {name: peak for name, peak in peaks.items() if peak is not None},
         tuple(field.name for field, _ in scalars if _grid_class(field) == "level set"),
-        domain.world_box,
+        box,
     )
 
 

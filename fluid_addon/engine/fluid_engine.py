@@ -191,16 +191,17 @@ class FluidEngine:
         substeps: int | Literal["auto"] = 1,
         cfl: float = 3.0,
         export: str | None = None,
+        fields: Sequence[str] | None = None,
+        half: bool = False,
     ) -> None:
         """Compute frames, each 1/fps seconds long, and export each.
 
         Args:
             substeps: steps per frame, or "auto": as many as let nothing travel more than `cfl` voxels in a step, by
                 the largest length of the field "velocity" in world units per second; the last one lands on the frame.
-            export: path with #### for the frame's number, or None.
+            export, fields, half: as for `export_vdb`; the path has #### for the frame's number.
 
-        Raises:
-            FluidError: `bad-argument`, `unknown-field` ("auto" without a velocity), `export-path`, and those of `step`.
+        Raises FluidError `bad-argument`, `unknown-field` ("auto" without a velocity), and those of `step` and exports.
         """
         check_run(self.fields, frames, fps, substeps, cfl, export)
         self._environment.observe("plan", {"frames": frames})
@@ -210,7 +211,7 @@ class FluidEngine:
             self._time, self._frame = end, number
             self._tell_step()
             if export is not None:
-                self.export_vdb(numbered(export, number))
+                self.export_vdb(numbered(export, number), fields, half)
 
     def _run_frame(self, seconds: float, substeps: int | Literal["auto"], cfl: float, number: int) -> None:
         if substeps != "auto":

@@ -10,7 +10,7 @@ from typing import Protocol
 from ..diagnostics import FluidError, fail
 from .events import Event, error_event
 from .request import RunRequest
-from .state import RunState
+from .state import RunState, Stage
 from .supervisor import WorkerRun
 
 __all__ = ["RunQueue"]
@@ -43,6 +43,11 @@ class RunQueue:
     @property
     def is_busy(self) -> bool:
         return self._worker is not None or bool(self._waiting)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the run that has a worker was asked to end."""
+        return self._active is not None and self._states[self._active].stage is Stage.STOPPING
 
     def state(self, key: str) -> RunState | None:
         """The latest run of a key, also after its end."""

@@ -337,6 +337,8 @@ CALLS: dict[str, Call] = {
             Option("substeps", substeps),
             Option("cfl", number),
             Option("export", path),
+            _FIELDS,
+            Option("half", boolean),
         ),
     ),
     "reduce": Call(

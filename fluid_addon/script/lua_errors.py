@@ -33,6 +33,10 @@ _OTHER_LANGUAGES = (
     (re.compile(r"&&|\|\|"), 'Lua writes "and", "or" and "not" as words.'),
     (re.compile(r"^\s*(?:if|while|elseif)\b[^=~<>]*[^=~<>]=(?!=)"), "Compare with ==; a single = assigns."),
     (re.compile(r"^\s*//|/\*"), "A comment begins with two hyphens: -- like this."),
+    (
+        re.compile(r"^\s*(?:(?:import|from)\s+\w|(?:def|class|for|while|if|elif|else|try|with)\b.*:\s*$)"),
+        "This line looks like Python: a fluid script is written in Lua.",
+    ),
     (re.compile(r"\belse\s+if\b"), "Write elseif as one word, or close both with end."),
 )
 

@@ -41,6 +41,7 @@ class CachedBake:
 
     Attributes:
         created: time in UTC as ISO 8601 writes it, so that later ones sort behind earlier ones.
+        written: when the manifest was, in nanoseconds; it tells bakes of one second apart.
         size: bytes of the files that the manifest names.
         frames: different frames on the timeline; a file without a number is one too.
         details: what the run wanted to be remembered; anybody may have written it.
@@ -50,6 +51,7 @@ class CachedBake:
     folder: Path
     name: str
     created: str = ""
+    written: int = 0
     size: int = 0
     frames: int = 0
     details: dict[str, Any] = field(default_factory=dict)
@@ -66,13 +68,13 @@ class CachedBake:
 
 
 @functools.lru_cache(maxsize=4096)
-def _read(folder: Path, _as_of: tuple[int, ...]) -> CachedBake:
+def _read(folder: Path, as_of: tuple[int, int, int]) -> CachedBake:
     """A manifest is read again only when it was replaced: a full cache is looked at with every save of a file."""
     bake = Bake.open(folder)
     frames = bake.frames
     places = {frame.path if frame.frame is None else frame.frame for frame in frames}
     size, created = sum(frame.size for frame in frames), str(bake.head.get("created", ""))
-    return CachedBake(bake.folder, bake.name, created, size, len(places), bake.head["details"])
+    return CachedBake(bake.folder, bake.name, created, as_of[0], size, len(places), bake.head["details"])
 
 
 def bakes_in(folder: Path) -> list[CachedBake]:
@@ -86,7 +88,7 @@ def bakes_in(folder: Path) -> list[CachedBake]:
     except OSError:
         return []
     found = [CachedBake.read(path) for path in inner if (path / MANIFEST).is_file()]
-    return sorted(found, key=lambda bake: (bake.created, bake.folder.name))
+    return sorted(found, key=lambda bake: (bake.created, bake.written))
 
 
 def size_of(folder: Path) -> int:

@@ -20,6 +20,7 @@ rises only when an old reader would misread the file.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,6 @@ __all__ = ["FORMAT", "VERSION", "BakedFrame", "Checked", "Measured", "frame_line
 
 FORMAT, VERSION = "fluid-script-bake", 1
 _LARGEST = 256 << 20  # bytes
-_LARGEST_NUMBER = 1e300
 
 
 Corner = tuple[float, float, float]
@@ -196,8 +196,8 @@ def _checked_measured(entry: Any) -> Measured | None:
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether it is a number of sensible size; JSON also has 1e999, and integers without end."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER
+    """Whether it is a number that fits into a float; JSON also has 1e999, and integers without end."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _no_constant(word: str) -> Any:

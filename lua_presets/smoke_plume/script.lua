@@ -93,7 +93,4 @@ sim:add_stencil("sharpen", {inputs = {"velocity", "carried", "density", "tempera
     WriteField("temperature_new", idx, kept.y);
 ]]})
 
-for frame = 1, frames do
-    sim:step(dt = 1 / 24)
-    sim:export_vdb(string.format("smoke_%04d.vdb", frame), {fields = {"density", "temperature", "velocity"}, half = true})
-end
+sim:run{frames = frames, fps = 24, export = "smoke_####.vdb", fields = {"density", "temperature", "velocity"}, half = true}

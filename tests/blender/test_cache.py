@@ -13,6 +13,11 @@ import pytest
 
 from fluid_addon.volumes.bake import Bake
 
+SCRIPT = """
+sim = FluidEngine.new{domain_size = {8, 8, 8}}
+sim:add_field("density", Format.R32F, 1)
+sim:run{frames = 2, fps = 24, export = "smoke_####.vdb"}
+"""
 SMOKE = ("smoke_0001.vdb", "smoke_0002.vdb", "smoke_0003.vdb")
 
 
@@ -52,7 +57,8 @@ def bake_of(bpy: Any, bakes: Any, prefer: Any, add_frames: Callable[..., None]) 
             "blend": bpy.data.filepath if blend is None else blend,
         }
         made = Bake.create(bakes.cache_folder(prefer()), "plume", script_hash="", device="", details=details)
-        add_frames(made, *(names or SMOKE))
+        if names != ("nothing",):
+            add_frames(made, *(names or SMOKE))
         return made
 
     return make
@@ -94,7 +100,7 @@ def test_bakes_of_a_file_without_a_folder_go_to_the_user(
     assert sys.platform != "linux" or folder == tmp_path / "fluid_script" / "bakes"
 
 
-@pytest.mark.parametrize("written", ["//fluid_cache", "fluid_cache", " //fluid_cache/", ""])
+@pytest.mark.parametrize("written", ["//fluid_cache", "fluid_cache", " //fluid_cache/", "//../scene/fluid_cache", ""])
 def test_bakes_of_a_saved_file_lie_beside_it(bpy: Any, bakes: Any, prefer: Any, tmp_path: Path, written: str) -> None:
     save(bpy, tmp_path / "scene" / "a.blend")
     chosen = prefer(cache_folder=written)
@@ -237,6 +243,8 @@ def test_what_is_no_bake_is_not_located(bpy: Any, bakes: Any, plume: Any, bake_o
     show(plume, bake)
     with pytest.raises(RuntimeError, match="There is no bake in"):
         bpy.ops.fluid_addon.locate_bake(name="Plume", filepath=str(bake.folder.parent))
+    with pytest.raises(RuntimeError, match="has no frame to show"):
+        bpy.ops.fluid_addon.locate_bake(name="Plume", filepath=str(bake_of(plume, "nothing").folder))
     assert bakes.folder_shown_by(plume) == bake.folder
 
 
@@ -309,6 +317,24 @@ def test_a_run_leaves_the_newest_bakes_and_those_that_are_shown(
     assert [bake.folder for bake in freed] == [made[1].folder, made[2].folder]
     assert all(bake.folder.is_dir() for bake in (made[0], made[3], made[4], elsewhere))
     assert bakes.keep_newest(plume, prefer(keep_last=0)) == []
+
+
+def test_running_again_and_again_keeps_the_last_two(
+    extension: Any, bpy: Any, bakes: Any, prefer: Any, plume: Any, tmp_path: Path
+) -> None:
+    save(bpy, tmp_path / "a.blend")
+    prefer(keep_last=2)
+    plume.fluid_addon.text.from_string(SCRIPT)
+    live, folders = extension("blender.live"), []
+    for _ in range(3):
+        live.start(plume, bpy.context.scene)
+        assert live.wait(plume.fluid_addon.token, lambda _event: None) == 0
+        folders.append(bakes.folder_shown_by(plume))
+    assert len(set(folders)) == 3
+    assert [folder.is_dir() for folder in folders] == [False, True, True]
+    assert (bakes.status(plume).frames, bakes.status(plume).problem) == (2, "")
+    assert bakes.cache_use().bakes == 2
+    assert [bake.folder for bake in bakes.unused(prefer())] == [folders[1]]
 
 
 def test_unused_bakes_of_this_file_go_together(

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
 
-from fluid_addon.diagnostics import FluidError
 from fluid_addon.volumes.openvdb_files import read_vdb
 
 LIFT = {"name": "lift", "default": 1.5, "minimum": 0.0, "maximum": 10.0, "help": "Speed of the rising air"}
@@ -150,7 +150,7 @@ def test_limits_that_are_missing_or_beyond_a_property(parameters, smoke) -> None
         assert ui(smoke, key)["soft_min"] < ui(smoke, key)["soft_max"]
 
 
-def test_names_that_other_properties_have_are_left_to_them(parameters, smoke) -> None:
+def test_names_that_other_properties_have_are_left_to_them(bpy, parameters, smoke) -> None:
     smoke["lift"], smoke["fluid_bake"] = "the artist's", "ours"
     entries = [LIFT, COUNT | {"name": "fluid_bake"}, COUNT | {"name": "cycles"}, COUNT | {"name": "fluid_addon"}]
     parameters.declare(smoke, entries)
@@ -159,8 +159,6 @@ def test_names_that_other_properties_have_are_left_to_them(parameters, smoke) ->
     assert smoke.fluid_addon.token
     smoke["lift (Fluid)"] = 4.0
     smoke["cycles (Fluid)"] = 9
-    import bpy
-
     assert parameters.values_over_frames(smoke, bpy.context.scene) == {"lift": 4.0, "cycles": 9}
     parameters.declare(smoke, [])
     parameters.settle(smoke)
@@ -197,8 +195,6 @@ def test_declarations_that_nobody_can_read_are_as_good_as_none(bpy, parameters, 
 
 
 def test_sliders_hold_short_floats_and_scripts_get_round_numbers(bpy, parameters, smoke) -> None:
-    import struct
-
     parameters.declare(smoke, [LIFT | {"default": 0.3}])
     smoke["lift"] = struct.unpack("f", struct.pack("f", 0.1))[0]
     assert parameters.values_over_frames(smoke, bpy.context.scene) == {"lift": 0.1}
@@ -352,10 +348,3 @@ def test_a_new_default_runs_at_once(smoke, run) -> None:
     state = run(READS.replace("default = 1.5", "default = 2.5").replace("default = 4", "default = 1"))
     assert exported(state, "seen") == {1: 2.5}
     assert smoke["lift"] == 2.5
-
-
-def test_values_from_the_command_line_are_refused_where_they_do_not_fit(extension) -> None:
-    from fluid_addon.script import Parameters
-
-    with pytest.raises(FluidError, match="outside its range"):
-        Parameters({"lift": 20.0}).declare("lift", 1.5, 0.0, 10.0)

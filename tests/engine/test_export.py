@@ -94,6 +94,59 @@ def test_half_and_chosen_fields(exporting, set_field):
     assert caught.value.code == "export-field"
 
 
+def test_a_run_exports_what_it_is_told(exporting):
+    engine, bakes = exporting()
+    engine.add_field("density", Format.R32F, 1)
+    engine.add_field("pressure", Format.R32F, 0)
+    engine.run(frames=2, export="smoke_##.vdb", fields=["density"], half=True)
+    engine.finish()
+    (bake,) = bakes
+    assert [(frame.path, dict(frame.grids)) for frame in bake.frames] == [
+        ("smoke_01.vdb", {"density": "half"}),
+        ("smoke_02.vdb", {"density": "half"}),
+    ]
+
+
+def test_the_manifest_says_how_large_values_are_and_where_the_domain_lies(exporting, set_field):
+    engine, bakes = exporting(voxel_size=0.5, origin=(1.0, -2.0, 0.25))
+    engine.add_field("density", Format.R32F, 0)
+    engine.add_field("ash", Format.R16F, 0)
+    engine.add_field("count", Format.R32I, -3)
+    engine.add_field("velocity", Format.R32G32B32F, 0)
+    engine.add_field("hot", Format.R32F, 0)
+    engine.add_field("broken", Format.R32F, 0)
+    values, spoilt = ramp(SIZE), ramp(SIZE)
+    spoilt[0, 0, 0], spoilt[1, 1, 1] = np.inf, np.nan
+    set_field(engine, "density", values)
+    set_field(engine, "hot", spoilt)
+    set_field(engine, "broken", np.full(SIZE, np.nan, np.float32))
+    engine.export_vdb("x_1.vdb", ["density", "ash", "count", "velocity"])
+    engine.export_nvdb("x_2.nvdb", ["hot", "broken", "ash"])
+    engine.finish()
+    first, second = (frame.measured for frame in Bake.open(bakes[0].folder).frames)
+    largest = float(values[-1, -1, -1])
+    assert first.peaks == {"density": largest, "ash": 0.0, "count": -3.0}
+    assert second.peaks == {"hot": largest, "ash": 0.0}
+    assert first.level_sets == ()
+    assert first.box == second.box == ((1.0, -2.0, 0.25), (7.5, 2.5, 10.75))
+
+
+def test_the_manifest_knows_level_sets_and_a_domain_that_is_turned(exporting, tmp_path):
+    turned = np.eye(4)
+    turned[:3, :3] = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]) * 0.5
+    distances = np.full((8, 16, 8), -1.0, np.float32)
+    write_nvdb(tmp_path / "s.nvdb", [Grid.from_dense("surface", distances, (0, 0, 0), turned, 3.0, "level set")])
+    engine, bakes = exporting(None, grid_file="s.nvdb")
+    engine.add_field("surface", Format.R32F, 3.0)
+    engine.export_vdb("x_1.vdb")
+    engine.finish()
+    (frame,) = bakes[0].frames
+    assert frame.measured.level_sets == ("surface",)
+    (low, high), size = frame.measured.box, engine.domain.size
+    np.testing.assert_allclose(np.subtract(high, low), 0.5 * np.array([size[1], size[0], size[2]]))
+    assert low[0] < high[0] <= 0.25  # what was along y lies along -x
+
+
 def test_the_simulation_goes_on_while_frames_are_written(exporting, define):
     """Far more frames than the ring holds: each is whole, in order, and of its own step."""
     engine, bakes = exporting((32, 32, 32))

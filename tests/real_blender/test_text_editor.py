@@ -9,7 +9,7 @@ from tests.real_blender.conftest import PICTURES, arrange_for_a_picture
 from tests.real_blender.simulations import ENDLESS, add, smoke, wait_for_frames
 from tests.real_blender.window import Blender, wait_for
 
-STOP = r"fluid_addon\.stop_simulation\("
+RUN, STOP = r"fluid_addon\.run_simulation\(", r"fluid_addon\.stop_simulation\("
 
 
 @pytest.fixture
@@ -38,22 +38,22 @@ def type_text(blender: Blender, source: str) -> None:
 
 
 def test_header_button_and_stop(editor: Blender) -> None:
-    editor.press("TEXT_EDITOR", "HEADER", r"fluid_addon\.run_shown_text\(")
+    button = editor.press("TEXT_EDITOR", "HEADER", r"fluid_addon\.run_shown_text\(")
     editor.wait_for("state(bpy.data.objects['Smoke']) and state(bpy.data.objects['Smoke']).stage.name == 'RUNNING'")
     wait_for_frames(editor, 20)
     x, y, width, height = editor.box("TEXT_EDITOR")
     view = editor.box("VIEW_3D")
     editor.screen.picture(PICTURES / "blender_text_editor.png", (x, y, width + view[2], height))
-    editor.press("TEXT_EDITOR", "HEADER", STOP)
+    editor.press("TEXT_EDITOR", "HEADER", STOP, near=button)
     editor.wait_for("state(bpy.data.objects['Smoke']).stage.name == 'STOPPED'")
     wait_for("the end of the worker", lambda: not editor.workers, 10.0)
 
 
 def test_sidebar_button_and_stop(editor: Blender) -> None:
     type_text(editor, smoke(frames=ENDLESS))
-    editor.press("TEXT_EDITOR", "UI", r"fluid_addon\.run_simulation\(")
+    button = editor.press("TEXT_EDITOR", "UI", RUN)
     wait_for_frames(editor, 2)
-    editor.press("TEXT_EDITOR", "UI", STOP)
+    editor.press("TEXT_EDITOR", "UI", STOP, near=button)
     editor.wait_for("state(bpy.data.objects['Smoke']).stage.name == 'STOPPED'")
 
 
@@ -70,7 +70,7 @@ def test_an_error_leads_to_its_line(editor: Blender) -> None:
     source = smoke().replace('SampleField("carried", vec3', 'SampleField("caried", vec3')
     wrong = next(number for number, line in enumerate(source.splitlines(), 1) if '"caried"' in line)
     type_text(editor, source)
-    editor.press("TEXT_EDITOR", "UI", r"fluid_addon\.run_simulation\(")
+    editor.press("TEXT_EDITOR", "UI", RUN)
     editor.wait_for("state(bpy.data.objects['Smoke']) and state(bpy.data.objects['Smoke']).stage.name == 'FAILED'")
     editor.redraw()
     entry = editor.find("TEXT_EDITOR", "UI", r"fluid_addon\.goto_error\(")
@@ -83,6 +83,6 @@ def test_an_error_leads_to_its_line(editor: Blender) -> None:
 
 def test_text_that_is_python(editor: Blender) -> None:
     type_text(editor, "import bpy\nprint(bpy.context.scene)\n")
-    editor.press("TEXT_EDITOR", "UI", r"fluid_addon\.run_simulation\(")
+    editor.press("TEXT_EDITOR", "UI", RUN)
     editor.wait_for("state(bpy.data.objects['Smoke']) and state(bpy.data.objects['Smoke']).stage.name == 'FAILED'")
     assert editor.tell("state(bpy.data.objects['Smoke']).errors[0]['line']") == 1

@@ -16,7 +16,7 @@ from tests.real_blender.screen import Screen
 from tests.real_blender.simulations import wait_for_frames
 from tests.real_blender.window import Blender, wait_for
 
-RESOLUTION, FRAMES = 48, 48
+RESOLUTION, FRAMES = 64, 60
 SMOKE = "bpy.data.objects['Smoke plume']"
 RUN, STOP = r"fluid_addon\.run_simulation\(", r"fluid_addon\.stop_simulation\("
 
@@ -57,7 +57,7 @@ def test_a_new_users_trip(new_user: Blender, package: Path) -> None:
 
     # The button; frames appear while the run goes on, and the timeline follows.
     blender.redraw()
-    blender.press("VIEW_3D", "UI", RUN)
+    run = blender.press("VIEW_3D", "UI", RUN)
     blender.wait_for(f"state({SMOKE}) and state({SMOKE}).stage.name == 'RUNNING'")
     seen = set()
     pictured = False
@@ -68,8 +68,8 @@ def test_a_new_users_trip(new_user: Blender, package: Path) -> None:
         if shown >= FRAMES // 2 and not pictured:
             pictured = True
             screen.picture(PICTURES / "blender_running.png", blender.box("VIEW_3D"))
-    assert len({shown for shown, _ in seen}) > 3, "the frames grow while the run goes on"
-    assert len({followed for _, followed in seen}) > 3, "the timeline follows"
+    assert len({shown for shown, _ in seen}) > 2, "the frames grow while the run goes on"
+    assert len({followed for _, followed in seen}) > 2, "the timeline follows"
     assert pictured
     assert blender.tell(f"state({SMOKE}).stage.name") == "DONE"
     wait_for_frames(blender, FRAMES, "Smoke plume")
@@ -84,7 +84,7 @@ def test_a_new_users_trip(new_user: Blender, package: Path) -> None:
     assert after > before
     blender.redraw()
     screen.picture(PICTURES / "blender_parameters.png", blender.box("VIEW_3D"))
-    blender.press("VIEW_3D", "UI", RUN)
+    blender.press("VIEW_3D", "UI", RUN, near=run)
     wait_for("a worker", lambda: blender.workers)
     blender.wait_for(f"state({SMOKE}).stage.name == 'DONE'", 120.0)
     second = what_is_shown(blender)
@@ -117,9 +117,9 @@ def test_stop_with_the_mouse(blender: Blender) -> None:
     blender.press("VIEW_3D", "UI", r'add_preset\(name="smoke_plume"\)')
     blender.wait_for(f"'Smoke plume' in bpy.data.objects and state({SMOKE}).stage.name == 'CHECKED'")
     blender.tell(f"{SMOKE}['frames'] = 1000")
-    blender.press("VIEW_3D", "UI", RUN)
+    run = blender.press("VIEW_3D", "UI", RUN)
     wait_for_frames(blender, 2, "Smoke plume")
-    blender.press("VIEW_3D", "UI", STOP)
+    blender.press("VIEW_3D", "UI", STOP, near=run)
     blender.wait_for(f"state({SMOKE}).stage.name == 'STOPPED'")
     wait_for("the end of the worker", lambda: not blender.workers, 10.0)
 

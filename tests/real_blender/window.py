@@ -170,33 +170,65 @@ class Blender:
         x, y, width, height = self.tell(f"box({what})")
         return x, y, width, height
 
-    def find(self, area: str, region: str, pattern: str, columns: tuple[float, ...] = (0.25, 0.75)) -> Button:
+    def find(
+        self,
+        area: str,
+        region: str,
+        pattern: str,
+        columns: tuple[float, ...] = (0.25, 0.75),
+        near: Button | None = None,
+    ) -> Button:
         """The middle of the button whose operator or property matches `pattern`.
 
-        Blender tells no places of buttons, but what is under the mouse: the mouse walks over the region. `columns` are
-        where it walks, as shares of the region's width; a header is walked along.
+        Blender tells no places of buttons, but what is under the mouse: the mouse walks over the region, from where
+        `near` is. `columns` are where it walks, as shares of the region's width; a header is walked along.
         """
         x, y, width, height = self.box(area, region)
-        flat = height < 60
-        across = [x + i for i in range(STRIDE, width, 2 * STRIDE)] if flat else [x + int(c * width) for c in columns]
-        down = [y + height // 2] if flat else range(y + STRIDE // 2, y + height, STRIDE)
-        seen: list[str] = []
-        for column in across:
-            hits = []
-            for row in down:
-                self.screen.move(column, row)
-                name = self.tell(f"under_the_mouse({area!r}, {region!r})")
-                seen += [name] if name and name not in seen else []
+        if height < 60:
+            lines = [[(x + step, y + height // 2) for step in range(STRIDE, width, STRIDE)]]
+        else:
+            rows = range(y + STRIDE // 2, y + height, STRIDE)
+            lines = [[(x + int(share * width), row) for row in rows] for share in columns]
+        seen: dict[str, None] = {}
+        for line in lines:
+            start = near or line[0]
+            for place in sorted(line, key=lambda place: abs(place[0] - start[0]) + abs(place[1] - start[1])):
+                name = self._under_the_mouse(area, region, place)
+                seen[name] = None
                 if re.search(pattern, name):
-                    hits.append(row)
-                elif hits:
-                    break
-            if hits:
-                return column, (hits[0] + hits[-1]) // 2
-        raise AssertionError(f"no button {pattern!r} in the {region} of the {area}; there are {seen}")
+                    return self._middle(area, region, pattern, line, line.index(place))
+        raise AssertionError(f"no button {pattern!r} in the {region} of the {area}; there are {[*seen]}")
 
-    def press(self, area: str, region: str, pattern: str, columns: tuple[float, ...] = (0.25, 0.75)) -> Button:
+    def _under_the_mouse(self, area: str, region: str, place: Button) -> str:
+        self.screen.move(*place)
+        name: str = self.tell(f"under_the_mouse({area!r}, {region!r})")
+        return name
+
+    def _middle(self, area: str, region: str, pattern: str, line: list[Button], found: int) -> Button:
+        """The middle of the stretch of a line around one place that matches; the mouse is left there."""
+
+        def matches(place: Button) -> bool:
+            return re.search(pattern, self._under_the_mouse(area, region, place)) is not None
+
+        ends = []
+        for step in (-1, 1):
+            end = found
+            while 0 <= end + step < len(line) and matches(line[end + step]):
+                end += step
+            ends.append(line[end])
+        middle = (ends[0][0] + ends[1][0]) // 2, (ends[0][1] + ends[1][1]) // 2
+        wait_for(f"the button {pattern!r} at {middle}", lambda: matches(middle), 10.0)
+        return middle
+
+    def press(
+        self,
+        area: str,
+        region: str,
+        pattern: str,
+        columns: tuple[float, ...] = (0.25, 0.75),
+        near: Button | None = None,
+    ) -> Button:
         """Find a button, and click on it."""
-        button = self.find(area, region, pattern, columns)
+        button = self.find(area, region, pattern, columns, near)
         self.screen.click(*button)
         return button

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fluid_addon.cli import main
 from fluid_addon.diagnostics import FluidError
+from fluid_addon.run import presets
 from fluid_addon.run.presets import (
     FILES,
     LIBRARY,
@@ -58,9 +60,9 @@ def code_of(error: pytest.ExceptionInfo[FluidError]) -> str:
 
 
 def test_the_library_is_good() -> None:
-    presets = list_presets()
-    assert [preset.problem for preset in presets] == [None] * len(presets)
-    plume = next(preset for preset in presets if preset.name == "smoke_plume")
+    library = list_presets()
+    assert [preset.problem for preset in library] == [None] * len(library)
+    plume = next(preset for preset in library if preset.name == "smoke_plume")
     assert (plume.title, plume.origin, plume.key, plume.is_own) == ("Smoke plume", "library", "smoke_plume", False)
     assert plume.thumbnail is not None
     assert "FluidEngine.new" in plume.source()
@@ -140,6 +142,22 @@ def test_an_own_preset_is_told_from_one_of_the_library_by_its_key(tmp_path: Path
         find_preset("smoke_plum", LIBRARY, tmp_path)
     assert code_of(error) == "usage"
     assert '"smoke_plume"' in str(error.value.diagnostics[0].hint)
+
+
+def test_the_command_line_lists_a_broken_one_as_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "good")
+    write(tmp_path / "bad", script=None)
+    monkeypatch.setattr(presets, "LIBRARY", tmp_path)
+    assert main(["presets"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        'bad                  broken: "script.lua" is missing.',
+        "good                 A puff.",
+    ]
+    assert main(["presets", "bad", str(tmp_path / "x.lua")]) == 2
+    assert 'error[preset-broken]: The preset "bad" is broken' in capsys.readouterr().err
+    assert not (tmp_path / "x.lua").exists()
 
 
 # ===== Writing

@@ -102,3 +102,28 @@ def test_a_refused_parameter_is_not_declared() -> None:
     with pytest.raises(FluidError):
         parameters.declare("a", 1, 0, 2)
     assert parameters.declared == []
+
+
+@pytest.mark.parametrize(
+    ("override", "value", "said"),
+    [
+        (20.0, 10.0, ["20"]),
+        ({1: -2.0, 2: 5.0, 3: 30.0}, 5.0, ["-2 to 30"]),
+        (True, 1, []),
+        (4, 4, []),
+    ],
+)
+def test_values_of_sliders_are_made_to_fit_and_that_is_said(override, value, said) -> None:
+    told: list[str] = []
+    parameters = Parameters({"x": override}, note=told.append)
+    assert parameters.declare("x", 1.5, 0.0, 10.0, frame=2) == value
+    assert told == [
+        f'The parameter "x" was set to {what}, which does not fit it: the nearest was taken.' for what in said
+    ]
+
+
+def test_a_slider_of_what_is_a_switch_now_turns_it() -> None:
+    told: list[str] = []
+    parameters = Parameters({"x": 0.5, "y": {0: 0, 4: 1}}, note=told.append)
+    assert (parameters.declare("x", False), parameters.declare("y", True, frame=2)) == (True, False)
+    assert told == ['The parameter "x" was set to 0.5, which does not fit it: the nearest was taken.']

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fluid_addon import VERSION
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.volumes.atomic import write_bytes_atomically
-from fluid_addon.volumes.bake import Bake, BakedFrame, timeline_frame
+from fluid_addon.volumes.bake import Bake, BakedFrame, Measured, timeline_frame
 from fluid_addon.volumes.sequences import sequences
 
 
@@ -275,6 +275,57 @@ def test_blender_finds_every_frame_from_the_first_name(numbers, form):
         assert frame.path == f"s_{frame.frame:0{digits}}.vdb" == paths[frame.frame]
 
 
+# ----- what a run has measured
+
+
+MEASURED = {"peaks": {"density": 1.5}, "level_sets": ["surface"], "box": [[-1, -1, 0], [1.0, 1.0, 3.0]]}
+
+
+def test_what_was_measured_comes_back_and_may_be_missing(bake):
+    known = Measured({"density": 1.0625, "surface": -0.5}, ("surface",), ((-1.0, -2.0, 0.0), (1.0, 2.0, 3.5)))
+    bake.frame_path("a_1.vdb").write_bytes(b"x")
+    bake.add_frame("a_1.vdb", time=0.0, grids={"density": "half"}, measured=known)
+    export(bake, "a_2.vdb")
+    assert [frame.measured for frame in Bake.open(bake.folder).frames] == [known, None]
+    lines = (bake.folder / "manifest.json").read_text("utf-8").splitlines()
+    assert [line.count("measured") for line in lines if "a_1" in line or "a_2" in line] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        None,
+        [],
+        {"peaks": None},
+        {"peaks": {"density": None}},
+        {"peaks": {"density": True}},
+        {"peaks": {"density": 10**400}},
+        {"peaks": [1.5]},
+        {"level_sets": "surface"},
+        {"level_sets": [1]},
+        {"box": None},
+        {"box": [[0, 0, 0]]},
+        {"box": [[0, 0], [1, 1]]},
+        {"box": [[0, 0, 0], [1, 1, "1"]]},
+        {"box": [[0, 0, 2], [1, 1, 1]]},
+    ],
+    ids=str,
+)
+def test_measures_that_make_no_sense_are_corrupt(tmp_path, change):
+    content = manifest()
+    content["frames"][0]["measured"] = {**MEASURED, **change} if isinstance(change, dict) else change
+    with pytest.raises(FluidError, match='entry 1 of its frames has no "measured" that makes sense'):
+        opened(tmp_path, content)
+
+
+def test_an_infinite_measure_is_corrupt_and_a_whole_number_is_none(tmp_path):
+    content = manifest()
+    content["frames"][0]["measured"] = MEASURED
+    assert opened(tmp_path, content).frames[0].measured.box == ((-1.0, -1.0, 0.0), (1.0, 1.0, 3.0))
+    with pytest.raises(FluidError, match="measured"):
+        opened(tmp_path, json.dumps(content).replace("1.5", "1e999").encode())
+
+
 # ----- manifests of others
 
 
@@ -367,11 +418,14 @@ JSON = st.recursive(
 )
 
 
-@given(st.sampled_from([*manifest(), *manifest()["frames"][0]]), JSON)
+@given(st.sampled_from([*manifest(), *manifest()["frames"][0], *MEASURED]), JSON)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_in_a_manifest_is_read_or_refused(tmp_path, key, value):
+    content = manifest(**{} if key in MEASURED else {key: value})
+    if key in MEASURED:
+        content["frames"][0]["measured"] = {**MEASURED, key: value}
     try:
-        opened(tmp_path, manifest(**{key: value}))
+        opened(tmp_path, content)
     except FluidError as error:
         assert error.code == "bake-corrupt"
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,14 @@ def test_the_newest_stay(tmp_path: Path, make: Make) -> None:
     assert not (tmp_path / "cache" / names[0]).exists()
 
 
+def test_bakes_of_the_same_second_are_told_apart(tmp_path: Path, make: Make) -> None:
+    bakes = [make() for _ in range(4)]
+    for place, bake in enumerate((bakes[2], bakes[0], bakes[3], bakes[1])):
+        rewrite_head(bake, created="2026-01-01T00:00:00+00:00")
+        os.utime(bake.folder / "manifest.json", ns=(0, 1_000_000_000_000 + place))
+    assert keep(tmp_path / "cache", 1) == [bakes[place].folder.name for place in (2, 0, 3)]
+
+
 def test_zero_keeps_all(tmp_path: Path, make: Make) -> None:
     for _ in range(3):
         make()
@@ -230,3 +239,19 @@ def test_a_read_only_disk_is_named(tiny_disk: Path) -> None:
         cache.make_cache_folder(tiny_disk / "cache")
     assert caught.value.code == "disk-error"
     assert "cannot be written: Read-only file system." in str(caught.value)
+
+
+def test_a_bake_that_cannot_be_deleted_is_named(tiny_disk: Path) -> None:
+    bakes = []
+    for second in range(2):
+        details = {"simulation": "s1", "blend": "/a.blend"}
+        bakes.append(Bake.create(tiny_disk, "smoke", script_hash="", device="", details=details))
+        bakes[-1].frame_path("smoke_1.vdb").write_bytes(b"1")
+        bakes[-1].add_frame("smoke_1.vdb", time=0.0, grids={})
+        rewrite_head(bakes[-1], created=f"2026-01-01T00:00:{second:02}+00:00")
+    subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
+    with pytest.raises(FluidError) as caught:
+        keep(tiny_disk, 1)
+    assert caught.value.code == "disk-error"
+    assert str(bakes[0].folder / "smoke_1.vdb") in str(caught.value)
+    assert bakes[0].damaged() == []
