@@ -21,7 +21,7 @@ __all__ = ["register", "unregister"]
 _FOR_GOOD = "The files are deleted for good: Undo cannot bring them back"
 
 
-class _OfSimulation:
+class OfSimulation:
     """Operators that work on the named simulation, else on the active object."""
 
     name: StringProperty(name="Simulation", description="The object; by default the active one")
@@ -45,7 +45,7 @@ class _OfSimulation:
         return folder
 
 
-class FLUID_ADDON_OT_free_bake(_OfSimulation, bpy.types.Operator):  # noqa: N801
+class FLUID_ADDON_OT_free_bake(OfSimulation, bpy.types.Operator):  # noqa: N801
     """Delete the frames that the simulation shows. Undo cannot bring the files back"""
 
     bl_idname = "fluid_addon.free_bake"
@@ -88,7 +88,7 @@ class FLUID_ADDON_OT_free_bake(_OfSimulation, bpy.types.Operator):  # noqa: N801
         return Bake.open(self.bake_folder(context))
 
 
-class FLUID_ADDON_OT_open_bake_folder(_OfSimulation, bpy.types.Operator):  # noqa: N801
+class FLUID_ADDON_OT_open_bake_folder(OfSimulation, bpy.types.Operator):  # noqa: N801
     """Show the files of the bake in a file browser"""
 
     bl_idname = "fluid_addon.open_bake_folder"
@@ -103,7 +103,7 @@ class FLUID_ADDON_OT_open_bake_folder(_OfSimulation, bpy.types.Operator):  # noq
         return bpy.ops.wm.path_open(filepath=str(folder))
 
 
-class FLUID_ADDON_OT_locate_bake(_OfSimulation, bpy.types.Operator):  # noqa: N801
+class FLUID_ADDON_OT_locate_bake(OfSimulation, bpy.types.Operator):  # noqa: N801
     """Let the simulation show a bake that was moved, or another one"""
 
     bl_idname = "fluid_addon.locate_bake"

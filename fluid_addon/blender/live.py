@@ -154,15 +154,14 @@ def _take(token: str, event: Event) -> None:
 
 def _finish(found: bpy.types.Object, token: str) -> None:
     state = RUNS.state(token)
-    if state is None or state.verb != "run" or state.bake is None:
-        return
-    _show_frames()
-    if found.fluid_addon.fit_range and state.files:
-        for scene in found.users_scene:
-            volume_object.set_frame_range(scene, state.bake)
-    if state.exit_code == 0:
-        bakes.keep_newest(found, settings())
-    bakes.look_again(found)
+    if state is not None and state.bake is not None:
+        _show_frames()
+        if found.fluid_addon.fit_range and state.files:
+            for scene in found.users_scene:
+                volume_object.set_frame_range(scene, state.bake)
+        if state.exit_code == 0:
+            bakes.keep_newest(found, settings())
+        bakes.look_again(found)
     _remember_for_undo()
 
 

@@ -12,7 +12,7 @@ from ..diagnostics import FluidError, fail
 from ..run import value_sets
 from . import parameters
 from .package import say, user_folder
-from .run_operators import _OfSimulation
+from .run_operators import OfSimulation
 
 __all__: list[str] = []
 
@@ -20,7 +20,7 @@ __all__: list[str] = []
 _shown: tuple[str, list[value_sets.ValueSet]] = ("", [])
 
 
-class _OfDeclared(_OfSimulation):
+class _OfDeclared(OfSimulation):
     """Operators that work on the parameters of a simulation."""
 
     def chosen(self, context: bpy.types.Context) -> bpy.types.Object:

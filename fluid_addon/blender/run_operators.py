@@ -12,7 +12,7 @@ from ..diagnostics import FluidError, fail
 from . import live, simulation, trust
 from .package import say
 
-__all__ = ["shown_text"]
+__all__ = ["OfSimulation", "shown_text"]
 
 
 def shown_text(context: bpy.types.Context) -> bpy.types.Text | None:
@@ -21,7 +21,7 @@ def shown_text(context: bpy.types.Context) -> bpy.types.Text | None:
     return space.text if space is not None and space.type == "TEXT_EDITOR" else None
 
 
-class _OfSimulation:
+class OfSimulation:
     """Operators that work on a simulation: the named one, else that of the shown text, else the active object."""
 
     name: StringProperty(
@@ -51,7 +51,7 @@ class _OfSimulation:
         return found
 
 
-class FLUID_ADDON_OT_run_simulation(_OfSimulation, bpy.types.Operator):  # noqa: N801
+class FLUID_ADDON_OT_run_simulation(OfSimulation, bpy.types.Operator):  # noqa: N801
     """Run the Lua script as it stands in the editor; its frames appear in the scene"""
 
     bl_idname = "fluid_addon.run_simulation"
@@ -79,7 +79,7 @@ class FLUID_ADDON_OT_run_simulation(_OfSimulation, bpy.types.Operator):  # noqa:
         return {"FINISHED"}
 
 
-class FLUID_ADDON_OT_stop_simulation(_OfSimulation, bpy.types.Operator):  # noqa: N801
+class FLUID_ADDON_OT_stop_simulation(OfSimulation, bpy.types.Operator):  # noqa: N801
     """End the run; finished frames stay"""
 
     bl_idname = "fluid_addon.stop_simulation"
@@ -93,7 +93,7 @@ class FLUID_ADDON_OT_stop_simulation(_OfSimulation, bpy.types.Operator):  # noqa
         return {"FINISHED"}
 
 
-class FLUID_ADDON_OT_check_script(_OfSimulation, bpy.types.Operator):  # noqa: N801
+class FLUID_ADDON_OT_check_script(OfSimulation, bpy.types.Operator):  # noqa: N801
     """Look for every problem of the script, and read its parameters, with nothing computed"""
 
     bl_idname = "fluid_addon.check_script"

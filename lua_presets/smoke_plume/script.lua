@@ -2,9 +2,9 @@
 -- A plume of warm smoke. Everything that makes it move stands in this file: change it and run again.
 local n = param("resolution", {default = 80, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 60, min = 1, max = 1000, help = "Frames to compute"})
-param("buoyancy", {default = 8, min = 0, max = 30, help = "How strongly warm smoke rises"})
+param("buoyancy", {default = 8.0, min = 0, max = 30, help = "How strongly warm smoke rises"})
 param("curl", {default = 0.7, min = 0, max = 2, help = "Strength of small vortices"})
-param("turbulence", {default = 5, min = 0, max = 20, help = "Random stirring of the smoke"})
+param("turbulence", {default = 5.0, min = 0, max = 20, help = "Random stirring of the smoke"})
 param("cooling", {default = 0.6, min = 0, max = 5, help = "How fast the smoke cools, per second"})
 
 sim = FluidEngine.new{domain_size = {n, n, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -1, 0}}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of the blender room share: an empty Blender, the add-on enabled in it, and bakes as a run writes them."""
+"""What the tests of the blender room share: an empty Blender, the add-on in it, and bakes as a run writes them."""
 
 from __future__ import annotations
 

@@ -281,7 +281,7 @@ def test_an_object_without_a_script_is_said(studio) -> None:
 def test_a_file_of_a_newer_add_on_is_not_run(studio) -> None:
     found = studio.add()
     found.fluid_addon.format, found.fluid_addon.made_with = 2, "9.0.0"
-    with pytest.raises(Exception, match='"Smoke" was made by Fluid Script 9.0.0, which is newer') as told:
+    with pytest.raises(Exception, match=r'"Smoke" was made by Fluid Script 9\.0\.0, which is newer') as told:
         studio.start(found)
     assert told.value.code == "newer-file"
 
