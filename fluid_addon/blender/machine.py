@@ -84,7 +84,7 @@ def _take_devices(answer: Answer) -> None:
 
 def _take_report(answer: Answer) -> None:
     KNOWN.asks_for_report = False
-    head = f"Blender {bpy.app.version_string} ({bpy.app.build_platform.decode('utf-8', 'replace')})"
+    head = f"Blender {bpy.app.version_string}"
     KNOWN.report = bpy.context.window_manager.clipboard = f"{head}\n{answer.text or answer.problem}"
     KNOWN.said = f"The report is incomplete. {answer.problem}" if answer.problem else "The report is in the clipboard."
 

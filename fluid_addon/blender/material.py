@@ -18,7 +18,7 @@ import bpy
 
 from .survey import Survey
 
-__all__ = ["Look", "look_of", "smoke_material"]
+__all__ = ["Look", "look_of", "smoke_material", "viewport_density"]
 
 #: Names under which scripts keep what a picture shows; the first one that a bake has is taken.
 DENSITY_NAMES = ("density", "smoke", "dye", "soot", "fog")
@@ -33,6 +33,8 @@ SCALAR_KINDS, VECTOR_KINDS = ("float", "half"), ("vec3f",)
 SMOKE_COLOR = (0.5, 0.5, 0.52, 1.0)
 #: Optical depth of smoke of density 1 along the longest side of the volume. A plume is about a third as wide.
 DEPTH_ALONG_EXTENT = 36.0
+#: The viewport's solid mode has no light in the smoke: as dense as in a picture, it would be a flat grey shape.
+VIEWPORT_SHARE = 0.35
 #: Radiance times length of the hottest flame, along the longest side of the volume.
 GLOW_ALONG_EXTENT = 24.0
 GLOW_FROM_KELVIN = 760.0
@@ -51,6 +53,11 @@ class Look:
     flame: str | None = None
     temperature: str | None = None
     color: str | None = None
+
+    @property
+    def outline(self) -> str | None:
+        """The grid that the viewport's solid mode shows, which shows one only."""
+        return self.smoke or self.flame or self.temperature
 
     @property
     def shapes(self) -> list[str]:
@@ -152,6 +159,17 @@ def _thickness_of_solid(nodes: _Nodes, shader: bpy.types.Node, grid: str, densit
     nodes.join(thick.outputs[0], shader.inputs["Density"])
 
 
+def _density(grid: str, survey: Survey) -> float:
+    """By what the values of a grid are multiplied to be seen well in a volume of this size."""
+    peak = max(survey.peaks.get(grid, 1.0), FAINTEST_PEAK)
+    return DEPTH_ALONG_EXTENT / ((survey.extent or 1.0) * peak)
+
+
+def viewport_density(look: Look, survey: Survey) -> float:
+    """By what the viewport's solid mode multiplies the values of `look.outline`."""
+    return VIEWPORT_SHARE * _density(look.outline, survey) if look.outline is not None else 1.0
+
+
 def smoke_material(name: str, look: Look, survey: Survey) -> bpy.types.Material:
     """Make a material for what a bake shows. `survey` measured it: the size of the volume and the largest values."""
     extent = survey.extent or 1.0
@@ -172,8 +190,7 @@ def smoke_material(name: str, look: Look, survey: Survey) -> bpy.types.Material:
     if look.smoke is not None and look.smoke in survey.level_sets:
         _thickness_of_solid(nodes, shader, look.smoke, 4.0 * DEPTH_ALONG_EXTENT / extent)
     elif look.smoke is not None:
-        peak = max(survey.peaks.get(look.smoke, 1.0), FAINTEST_PEAK)
-        inputs["Density"].default_value = DEPTH_ALONG_EXTENT / (extent * peak)
+        inputs["Density"].default_value = _density(look.smoke, survey)
         inputs["Density Attribute"].default_value = look.smoke
     if look.flame is not None:
         peak = max(survey.peaks.get(look.flame, 1.0), 1.0)

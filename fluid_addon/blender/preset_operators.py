@@ -258,7 +258,9 @@ class FLUID_ADDON_OT_export_presets(_OfZip, bpy.types.Operator):  # noqa: N801
     bl_label = "Export Presets"
     bl_options: ClassVar = {"REGISTER"}
 
-    name: StringProperty(name="Preset", description="The one to export; by default all of yours")
+    name: StringProperty(
+        name="Preset", description="The one to export; by default all of yours", options={"HIDDEN", "SKIP_SAVE"}
+    )
     check_existing: BoolProperty(default=True, options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
 -- A fluid simulation that runs as it stands: press Run Simulation, and its frames appear in the scene.
 
 -- A parameter is a slider in the sidebar. In Lua and in GLSL its value is params.swirl.

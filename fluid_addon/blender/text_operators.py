@@ -12,6 +12,7 @@ from bpy.props import IntProperty, StringProperty
 
 from ..diagnostics import FluidError, fail
 from ..run.presets import find_preset
+from ..run.state import RunState
 from ..script.modules import LIBRARY
 from . import live, preset_library, simulation, trust
 from .package import say
@@ -141,7 +142,8 @@ class FLUID_ADDON_OT_new_script(bpy.types.Operator):  # noqa: N801
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if not self.preset:
-            text = new_text("fluid", TEMPLATE.read_text("utf-8"))
+            _, _, source = TEMPLATE.read_text("utf-8").partition("\n")  # its licence is not that of what grows from it
+            text = new_text("fluid", source)
             trust.remember(text)
         else:
             try:
@@ -192,12 +194,21 @@ class FLUID_ADDON_OT_show_log(bpy.types.Operator):  # noqa: N801
         if state is None:
             return say(self, fail("no-simulation", "Nothing was run yet.", "Press Run Simulation first."))
         text = bpy.data.texts.get(LOG_NAME) or bpy.data.texts.new(LOG_NAME)
-        text.from_string("\n".join(line for _, line in state.log) + "\n")
+        text.from_string(_whole_log(state))
         text[SCRIPT_OF_LOG] = found.fluid_addon.text.name if found.fluid_addon.text is not None else ""
         area = show_text(context, text)
         if area is not None:
             _scroll_to(context, area, len(text.lines))
         return {"FINISHED"}
+
+
+def _whole_log(state: RunState) -> str:
+    about = [state.headline]
+    if state.device:
+        about += ["", f'Memory on "{state.device}":', *state.memory.splitlines()]
+    if state.log:
+        about += ["", *(line for _, line in state.log)]
+    return "\n".join(about) + "\n"
 
 
 class FLUID_ADDON_OT_name_as_lua(bpy.types.Operator):  # noqa: N801

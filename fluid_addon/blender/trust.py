@@ -9,7 +9,7 @@ renaming keep.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,7 +33,7 @@ class Origin:
     """Where a stranger came from.
 
     Attributes:
-        file: path of a .blend file; empty for a file that has no name yet.
+        file: path of a .blend file or of a preset; empty for Blender's startup file.
         changed: it was trusted since the file was opened, and is not what it was then.
     """
 
@@ -195,7 +195,7 @@ def _meet_open_file(is_new: bool) -> None:
         _meet(bpy.data.texts, {})
 
 
-def _meet(texts: Iterator[bpy.types.Text] | list[bpy.types.Text], files: dict[int, str]) -> None:
+def _meet(texts: Iterable[bpy.types.Text], files: dict[int, str]) -> None:
     """Note those of these texts that nobody knows. `files` says by session_uid where they came from."""
     for text in texts:
         digest = _digest(text)

@@ -98,7 +98,8 @@ def _no_picture() -> int:
 def _draw_about(box: bpy.types.UILayout, context: bpy.types.Context, preset: Preset) -> None:
     column = box.column()
     run_panel.draw_wrapped(column, context, preset.title, icon="INFO")
-    run_panel.draw_wrapped(column, context, preset.description)
+    if preset.description != preset.title:
+        run_panel.draw_wrapped(column, context, preset.description)
     if preset.tags:
         run_panel.draw_wrapped(column, context, "Tags: " + ", ".join(preset.tags))
     if preset.origin == "imported":

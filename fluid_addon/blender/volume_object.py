@@ -19,9 +19,8 @@ import bpy
 from ..diagnostics import fail
 from ..volumes.bake import Bake
 from ..volumes.growing_bake import GrowingBake
-from ..volumes.manifest import BakedFrame
 from ..volumes.sequences import BakedSequence, sequences
-from .material import look_of, smoke_material
+from .material import look_of, smoke_material, viewport_density
 from .parts import make_parts, own_volume, parts_of, remember_grids
 from .sequence import play_frames, show_still
 from .survey import Survey, survey_frame, survey_of_records
@@ -76,8 +75,8 @@ def import_bake(
             title = f"{title} {_title(sequence)}".strip()
         volume = bpy.data.volumes.new(title)
         volume.velocity_unit = "SECOND"
-        volume.materials.append(smoke_material(title, look_of(_kinds(sequence)), survey))
         shown = bpy.data.objects.new(title, volume)
+        _dress(shown, _kinds(sequence), survey)
         _play(shown, bake.folder, sequence, anew=True)
         target.objects.link(shown)
         objects.append(shown)
@@ -106,7 +105,7 @@ def show_bake(simulation: bpy.types.Object, folder: str | Path) -> int | None:
     Raises bake-missing, bake-corrupt.
     """
     bake = _looked_at(folder)
-    found = [sequence for sequence in bake.sequences if sequence.suffix.lower() == SUFFIX]
+    found = _volumes(bake)
     if not found:
         _say_if_damaged(bake.name, bake.damaged)
         return None
@@ -131,11 +130,20 @@ def fit_material(simulation: bpy.types.Object) -> None:
 
 
 def _fit(shown: bpy.types.Object, folder: Path, sequence: BakedSequence) -> None:
-    made = smoke_material(shown.name, look_of(_kinds(sequence)), _survey(folder, sequence))
+    _dress(shown, _kinds(sequence), _survey(folder, sequence))
+
+
+def _dress(shown: bpy.types.Object, kinds: dict[str, str], survey: Survey) -> None:
+    """Give an object a fitting material, and what the viewport's solid mode needs to show the same."""
+    look, volume = look_of(kinds), shown.data
+    made = smoke_material(shown.name, look, survey)
     if shown.material_slots:
         shown.material_slots[0].material = made
     else:
-        shown.data.materials.append(made)
+        volume.materials.append(made)
+    volume.display.density = viewport_density(look, survey)
+    if look.outline is not None:  # solid mode shows the active grid; Blender has them in the order of their bytes
+        volume.grids.active_index = sorted(kinds, key=str.encode).index(look.outline)
 
 
 def _survey(folder: Path, sequence: BakedSequence) -> Survey:
@@ -177,12 +185,15 @@ def _play(shown: bpy.types.Object, folder: Path, sequence: BakedSequence, *, ane
 def set_frame_range(scene: bpy.types.Scene, folder: str | Path) -> None:
     """Let the frame range of `scene` be that of a bake's frames. Leaves it alone where no frame has a number.
 
-    Raises bake-missing, bake-corrupt, bake-empty.
+    Raises bake-missing, bake-corrupt.
     """
-    bake = _looked_at(folder)
-    numbers = [number for sequence in _playable(bake.name, bake.frames, bake.damaged) for number in _numbers(sequence)]
+    numbers = [number for sequence in _volumes(_looked_at(folder)) for number in _numbers(sequence)]
     if numbers:
         scene.frame_start, scene.frame_end = min(numbers), max(numbers)
+
+
+def _volumes(bake: GrowingBake) -> list[BakedSequence]:
+    return [sequence for sequence in bake.sequences if sequence.suffix.lower() == SUFFIX]
 
 
 def _looked_at(named: str | Path) -> GrowingBake:
@@ -200,24 +211,18 @@ def intact_sequences(bake: Bake) -> list[BakedSequence]:
 
     Raises bake-empty or bake-corrupt where nothing is left.
     """
-    return _playable(bake.name, bake.frames, {frame.path: why for frame, why in bake.damaged()})
-
-
-def _playable(name: str, frames: list[BakedFrame], damaged: dict[str, str]) -> list[BakedSequence]:
-    if not any(map(_can_be_shown, frames)):
-        if frames:
+    volumes = [frame for frame in bake.frames if frame.path.lower().endswith(SUFFIX)]
+    if not volumes:
+        if bake.frames:
             hint = 'Let the script export "smoke_####.vdb": Blender shows no other files.'
-            raise fail("bake-empty", f'The bake "{name}" has no frame that ends in "{SUFFIX}".', hint)
+            raise fail("bake-empty", f'The bake "{bake.name}" has no frame that ends in "{SUFFIX}".', hint)
         hint = "Wait for the first frame, or let the script export one."
-        raise fail("bake-empty", f'The bake "{name}" has no finished frame yet.', hint)
-    intact = [frame for frame in frames if _can_be_shown(frame) and frame.path not in damaged]
+        raise fail("bake-empty", f'The bake "{bake.name}" has no finished frame yet.', hint)
+    damaged = {frame.path: why for frame, why in bake.damaged()}
+    intact = [frame for frame in volumes if frame.path not in damaged]
     if not intact:
-        _say_if_damaged(name, damaged)
+        _say_if_damaged(bake.name, damaged)
     return sequences(intact)
-
-
-def _can_be_shown(frame: BakedFrame) -> bool:
-    return frame.path.lower().endswith(SUFFIX)
 
 
 def _say_if_damaged(name: str, damaged: dict[str, str]) -> None:

@@ -237,7 +237,8 @@ def test_the_last_render_becomes_the_picture(bpy: Any, extension: Part, own: Pat
     scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     scene.collection.objects.link(scene.camera)
     scene.world = bpy.data.worlds.new("Red")
-    scene.world.use_nodes = True
+    if scene.world.node_tree is None:  # since 5.0 every world has one
+        scene.world.use_nodes = True
     scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (1.0, 0.0, 0.0, 1.0)
     scene.view_settings.view_transform = "Standard"
     scene.render.engine, scene.cycles.samples, scene.cycles.use_denoising = "CYCLES", 1, False

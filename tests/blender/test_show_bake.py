@@ -154,6 +154,16 @@ def test_files_without_a_number_have_no_newest_frame(studio, new_bake) -> None:
     assert studio.files(bake, -5, 1, 400) == ["still.vdb"] * 3
 
 
+def test_the_record_of_a_run_is_a_survey(bpy) -> None:
+    from fluid_addon.blender.survey import survey_of_records
+
+    early = Measured({"density": 0.0, "surface": -0.5, "flame": 0.5}, ("surface",), ((-1.0, 0.0, 0.0), (1.0, 2.0, 3.0)))
+    late = Measured({"density": 0.25, "flame": 0.75}, (), ((0.0, -2.0, 0.0), (1.0, 2.0, 1.0)))
+    survey = survey_of_records([early, late])
+    assert (survey.peaks, survey.level_sets, survey.extent) == ({"density": 0.25, "flame": 0.75}, {"surface"}, 4.0)
+    assert survey_of_records([]).extent is None
+
+
 # ===== Another bake
 
 
@@ -315,6 +325,22 @@ def test_a_material_that_is_there_stays_whatever_the_next_bake_holds(studio, new
     assert list(studio.simulation.data.materials) == [material]
 
 
+def test_solid_mode_shows_the_smoke_as_thick_as_fits_the_domain(studio, new_bake) -> None:
+    names = ("Zeal", "pressure", "smoke", "alpha", "temperature")
+    ones = np.ones((8, 8, 8), np.float32)
+    bake = new_bake("a_1.vdb", grids=lambda _: [VdbGrid(name, ones, grid_class="fog volume") for name in names])
+    studio.simulation.data.display.density = 77.0
+    studio.show(bake)
+    volume = studio.drawn(studio.simulation, 1)
+    assert volume.grids[volume.grids.active_index].name == "smoke"
+    share = studio.part("blender.material").VIEWPORT_SHARE
+    density = shader_of(studio.simulation).inputs["Density"].default_value
+    assert studio.simulation.data.display.density == pytest.approx(share * density)
+    studio.simulation.data.display.density = 77.0
+    studio.show(new_bake("a_1.vdb"))
+    assert studio.simulation.data.display.density == 77.0  # a later bake leaves it to the artist
+
+
 def test_a_material_that_the_artist_removed_stays_away_while_the_bake_grows(studio, new_bake, add_frames) -> None:
     bake = new_bake("a_1.vdb")
     studio.show(bake)
@@ -386,6 +412,9 @@ def test_a_bake_without_anything_to_show_changes_nothing(studio, new_bake, tmp_p
     bake.frame_path("a_1.nvdb").write_bytes(b"x")
     bake.add_frame("a_1.nvdb", time=0.0, grids={})
     assert studio.show(bake) is None
+    scene = studio.bpy.context.scene
+    studio.module.set_frame_range(scene, bake.folder)
+    assert (scene.frame_start, scene.frame_end) == (1, 250)
     for code, folder in (("bake-missing", tmp_path / "nowhere"), ("bake-corrupt", new_bake("c_1.vdb").folder)):
         (folder / "c_1.vdb").unlink(missing_ok=True)
         with pytest.raises(studio.part("diagnostics").FluidError) as caught:

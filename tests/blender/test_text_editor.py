@@ -79,6 +79,7 @@ def test_the_template_runs_as_it_stands(editor) -> None:
     assert editor.call("new_script") == {"FINISHED"}
     assert editor.text.name == "fluid.lua"
     assert editor.text.current_line_index == 0
+    assert editor.text.lines[0].body.startswith("-- A fluid simulation that runs as it stands")
     state = editor.run()
     assert (state.exit_code, state.errors) == (0, [])
     assert (state.files, state.frames) == (60, 60)
@@ -273,7 +274,9 @@ def test_the_whole_log_is_a_text(editor) -> None:
     log = editor.text
     assert log.name == "Fluid Log.txt"
     lines = log.as_string().splitlines()
-    assert lines[0] == "hello from Lua"
+    assert lines[0] == "1 problem"
+    assert [line.split()[0] for line in lines if line.endswith("device")] == ["density"]
+    assert "hello from Lua" in lines
     assert "smoke.lua:6: error[lua-error]: over" in lines
     assert log["script"] == script.name
     editor.area.spaces.active.text = script

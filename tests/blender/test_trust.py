@@ -314,6 +314,19 @@ def test_a_file_without_a_name_that_is_open_when_the_add_on_is_enabled_is_the_ar
     assert extension("blender.trust").untrusted_texts(text) == []
 
 
+def test_a_text_that_was_made_from_somebody_elses_file_is_a_stranger(bpy, add_on, tmp_path) -> None:
+    text = write(bpy, "smoke.lua", SCRIPT)
+    add_on.trust.came_from(text, str(tmp_path / "script.lua"))
+    assert add_on.trust.untrusted_texts(text) == [text]
+    assert Path(add_on.trust.origin(text).file) == tmp_path / "script.lua"
+    add_on.trust.trust_texts([text])
+    again = write(bpy, "again.lua", SCRIPT)
+    add_on.trust.came_from(again, str(tmp_path / "script.lua"))
+    assert add_on.trust.untrusted_texts(again) == []
+    again.write("-- known by its content, so it is the artist's own")
+    assert add_on.trust.untrusted_texts(again) == []
+
+
 def test_what_ships_with_the_add_on_is_no_stranger(bpy, add_on, downloaded) -> None:
     preset = add_on.by_name("run.presets").list_presets()[0]
     template = add_on.by_name("blender.text_operators").TEMPLATE
@@ -391,6 +404,17 @@ def test_the_operator_without_its_dialog_trusts_and_runs(bpy, add_on, downloaded
     assert sorted(file.name for file in (tmp_path / "cache").rglob("*.vdb")) == ["smoke_0001.vdb"]
     text = open_file(bpy, path)
     assert add_on.trust.untrusted_texts(text) == []
+
+
+def test_where_trust_cannot_be_written_down_the_run_goes_on(bpy, add_on, downloaded, tmp_path, monkeypatch) -> None:
+    text = open_file(bpy, downloaded())
+    (tmp_path / "a file").write_text("")
+    store = add_on.by_name("run.trust_store").TrustStore(tmp_path / "a file" / "trusted.json")
+    monkeypatch.setattr(add_on.trust, "_store", lambda: store)
+    assert bpy.ops.fluid_addon.trust_script(name="Smoke") == {"FINISHED"}
+    assert add_on.live.RUNS.is_running(bpy.data.objects["Smoke"].fluid_addon.token)
+    assert add_on.trust.untrusted_texts(text) == []
+    add_on.live.RUNS.close()
 
 
 def test_what_was_changed_behind_the_dialog_is_not_trusted(bpy, add_on, downloaded) -> None:

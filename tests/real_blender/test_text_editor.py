@@ -19,7 +19,7 @@ def editor(blender: Blender) -> Blender:
     arrange_for_a_picture(blender)
     add(blender, smoke(resolution=48, frames=48))
     blender.tell(
-        "with inside('VIEW_3D'): bpy.ops.screen.area_split(direction='VERTICAL', factor=0.62)\n"
+        "with inside('VIEW_3D'): bpy.ops.screen.area_split(direction='VERTICAL', factor=0.4)\n"
         "views = sorted((each for each in window().screen.areas if each.type == 'VIEW_3D'), key=lambda each: each.x)\n"
         "views[0].type = 'TEXT_EDITOR'; views = None"
     )
