@@ -35,7 +35,7 @@ OUTSIDE: dict[str, set[str]] = {
     "hephaistos": {"gpu"},
     "openvdb": {"volumes"},
     "pyopenvdb": {"volumes"},
-    **{name: {"blender"} for name in ("bpy", "bpy_extras", "bmesh", "mathutils", "bl_ui", "addon_utils", "blf")},
+    **{name: {"blender"} for name in ("bpy", "bpy_extras", "bmesh", "mathutils", "bl_ui", "addon_utils", "blf", "gpu")},
 }
 
 

@@ -25,6 +25,7 @@ from . import simulation as simulations
 from . import volume_object
 from .preferences import Settings, settings
 from .volume_object import BAKE, FILE
+from .wrapped_text import draw_wrapped
 
 __all__ = [
     "BakeStatus",
@@ -291,9 +292,7 @@ def draw(layout: bpy.types.UILayout, found: bpy.types.Object) -> None:
         free.operator("fluid_addon.free_bake", text="Free", icon="TRASH").name = found.name
         row.operator("fluid_addon.open_bake_folder", text="Open Folder", icon="FILE_FOLDER").name = found.name
     if is_temporary(chosen):
-        warning = layout.column(align=True)
-        warning.label(text="This file is not saved:", icon="ERROR")
-        warning.label(text="bakes go to the user cache", icon="BLANK1")
+        draw_wrapped(layout, bpy.context, "This file is not saved: bakes go to the user cache", icon="ERROR")
     _draw_use(layout, chosen)
 
 
@@ -312,7 +311,7 @@ def _draw_use(layout: bpy.types.UILayout, chosen: Settings) -> None:
     limit = f" of {size_text(round(chosen.cache_limit_gb * 1e9))}" if chosen.cache_limit_gb and _use else ""
     column = layout.column(align=True)
     row = column.row(align=True)
-    row.label(text=f"Cache: {used}{limit}", icon="DISK_DRIVE")
+    draw_wrapped(row, bpy.context, f"Cache: {used}{limit}", icon="DISK_DRIVE")
     row.operator("fluid_addon.look_for_bakes", text="", icon="FILE_REFRESH")
     if _use and _use.broken:
         column.label(text=f"Broken bakes: {_use.broken}", icon="BLANK1")

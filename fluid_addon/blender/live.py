@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
 from bpy.app.handlers import persistent
 
 from ..diagnostics import FluidError, fail
-from ..run import RunQueue, RunRequest
+from ..run import RunQueue, RunRequest, RunState
 from ..run.events import Event, error_event
 from . import bakes, parameters, simulation, trust, volume_object
 from .preferences import settings
@@ -102,7 +103,7 @@ def wait(token: str, told: Callable[[Event], None]) -> int:
 def _folder_of(text: bpy.types.Text) -> Path:
     """Where a script finds its modules and grids: beside its own file, else beside the .blend file."""
     if text.filepath:
-        return Path(bpy.path.abspath(text.filepath)).parent
+        return Path(bpy.path.abspath(text.filepath, library=text.library)).parent
     if bpy.data.filepath:
         return Path(bpy.data.filepath).parent
     return bakes.cache_folder(settings())
@@ -118,8 +119,9 @@ def _drain() -> float | None:
     global _shown_at
     if _rendering:  # changing data while a render reads it ends Blender
         return INTERVAL
-    for token in [key for key in (RUNS.active,) if key and simulation.find(key) is None]:
-        RUNS.stop(token)  # its object was deleted
+    for token in RUNS.active:
+        if simulation.find(token) is None:  # its object was deleted
+            RUNS.stop(token)
     events = RUNS.poll()
     for token, event in events:
         _take(token, event)
@@ -158,7 +160,8 @@ def _finish(found: bpy.types.Object, token: str) -> None:
         _show_frames()
         if found.fluid_addon.fit_range and state.files:
             for scene in found.users_scene:
-                volume_object.set_frame_range(scene, state.bake)
+                with _said_once(state):
+                    volume_object.set_frame_range(scene, state.bake)
         if state.exit_code == 0:
             bakes.keep_newest(found, settings())
         bakes.look_again(found)
@@ -172,13 +175,23 @@ def _show_frames() -> None:
         found, state = simulation.find(token), RUNS.state(token)
         if found is None or state is None or state.bake is None:
             continue
-        try:
+        newest = None
+        with _said_once(state):
             newest = volume_object.show_bake(found, state.bake)
-        except FluidError as error:
-            state.apply(error_event(error))
-            continue
-        if found.fluid_addon.follow and newest is not None and not state.is_over:
+        if found.fluid_addon.follow and newest is not None:
             _follow(found, newest)
+
+
+@contextmanager
+def _said_once(state: RunState) -> Iterator[None]:
+    """A bake that somebody took away during the run: said in the panel, not at each look, and no end of the timer."""
+    try:
+        yield
+    except FluidError as error:
+        event = error_event(error)
+        known = {item["message"] for item in state.errors}
+        if any(item["message"] not in known for item in event["diagnostics"]):
+            state.apply(event)
 
 
 def _follow(found: bpy.types.Object, frame: int) -> None:
@@ -218,8 +231,7 @@ def _before_loading(*_: object) -> None:
 @persistent
 def _after_undo(*_: object) -> None:
     """Undo brings back objects as they were: what a run has finished since is shown to them again."""
-    if RUNS.active:
-        _unshown.add(RUNS.active)
+    _unshown.update(RUNS.active)
 
 
 @persistent

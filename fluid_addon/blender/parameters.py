@@ -19,6 +19,7 @@ from typing import Any
 import bpy
 
 from .parameter_animation import animated, data_path, sample
+from .wrapped_text import draw_wrapped
 
 __all__ = [
     "Parameter",
@@ -337,9 +338,7 @@ def draw(layout: bpy.types.UILayout, simulation: bpy.types.Object) -> None:
     shown = [each for each in parameters(simulation) if each.key in simulation]
     narrow = _is_narrow()
     if not shown:
-        column = layout.column(align=True)
-        for line in ("Press Check to", "read the parameters") if narrow else ("Press Check to read the parameters",):
-            column.label(text=line)
+        draw_wrapped(layout, bpy.context, "Press Check to read the parameters")
         return
     moving = animated(simulation, [each.key for each in shown])
     used = [each for each in shown if each.state != "unused"]

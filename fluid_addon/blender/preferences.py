@@ -33,7 +33,7 @@ class Settings:
     keep_last: int = 3
     lua_seconds: float = 10.0
     lua_memory_mb: int = 512
-    log_level: str = "NOTES"
+    log_level: str = "EVERYTHING"
 
 
 class FluidPreferences(bpy.types.AddonPreferences):

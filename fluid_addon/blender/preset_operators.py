@@ -14,6 +14,7 @@ from ..run.preset_archive import export_presets, import_presets
 from ..run.presets import Preset, find_preset, list_presets, name_from_title, remove_preset, save_preset
 from . import live, parameters, preset_library, simulation, thumbnail, trust
 from .package import say
+from .text_operators import new_text
 
 __all__: list[str] = []
 
@@ -48,7 +49,7 @@ class FLUID_ADDON_OT_add_preset(_OfPreset, bpy.types.Operator):  # noqa: N801 - 
             source = preset.source()
         except FluidError as error:
             return say(self, error)
-        text = _new_text(preset.name, source)
+        text = new_text(preset.name, source)
         if preset.origin == "imported":
             trust.came_from(text, str(preset.script))
         else:
@@ -61,17 +62,6 @@ class FLUID_ADDON_OT_add_preset(_OfPreset, bpy.types.Operator):  # noqa: N801 - 
             _find_parameters(found, context.scene)
         self.report({"INFO"}, f'Added "{preset.title}": press Run Simulation')
         return {"FINISHED"}
-
-
-def _new_text(name: str, source: str) -> bpy.types.Text:
-    """A text whose name ends with .lua, also where one of that name is there."""
-    title, number = f"{name}.lua", 2
-    while title in bpy.data.texts:
-        title, number = f"{name}_{number}.lua", number + 1
-    text = bpy.data.texts.new(title)
-    text.from_string(source)
-    text.cursor_set(0)
-    return text
 
 
 def _collection(context: bpy.types.Context) -> bpy.types.Collection:

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A run as both sidebars show it: its button, which is the progress meanwhile, its errors, its log.
 
-All of it is drawn from `live.RUNS`; nothing is read or computed here but the widths of words, since lines of a sidebar
-do not wrap by themselves.
+All of it is drawn from `live.RUNS`; nothing is read or computed here.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
-import blf
 import bpy
 
 from ..run.state import RunState, Stage
 from . import live
 from .preferences import settings
+from .wrapped_text import draw_wrapped, line_width, text_width
 
-__all__ = ["LOG_SHOWN", "draw_log", "draw_run", "draw_wrapped", "log_lines", "wrap"]
+__all__ = ["LOG_SHOWN", "draw_log", "draw_run", "log_lines"]
 
 #: Entries of the log that a sidebar shows; the whole of it is a text of its own.
 LOG_SHOWN = 12
@@ -31,10 +29,6 @@ _OUTCOMES = {
     Stage.FAILED: "ERROR",
 }
 _LEVEL_ICONS = {"error": "ERROR", "note": "INFO", "log": "BLANK1"}
-
-#: What a sidebar takes from a line's width at a scale of 1: tabs of the categories, panel and box around it.
-_MARGIN = 70.0
-_ICON = 22.0
 
 
 def draw_run(layout: bpy.types.UILayout, context: bpy.types.Context, found: bpy.types.Object | None) -> None:
@@ -124,72 +118,3 @@ def log_lines(state: RunState, level: str) -> list[tuple[str, str]]:
     """(level, text) of what a log level lets through, oldest first."""
     allowed = _LEVELS.get(level, _LEVELS["EVERYTHING"])
     return [entry for entry in state.log if entry[0] in allowed]
-
-
-# ===== Lines that wrap
-
-
-def draw_wrapped(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
-    """A text in as many labels as the sidebar's width asks for. An icon stands before the first one."""
-    room = line_width(context) - (_ICON * _scale(context) if icon != "NONE" else 0.0)
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for number, line in enumerate(wrap(text, room, _font_size(context))):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE", translate=False)
-
-
-@lru_cache(maxsize=512)
-def wrap(text: str, width: float, size: float) -> tuple[str, ...]:
-    """The lines of a text, none of them wider than `width` pixels in the interface's font of `size` points."""
-    blf.size(0, size)
-    return tuple(line for paragraph in text.splitlines() or [""] for line in _wrap_paragraph(paragraph, width))
-
-
-def _wrap_paragraph(text: str, width: float) -> list[str]:
-    lines, line = [], ""
-    for word in text.split():
-        longer = f"{line} {word}" if line else word
-        if _fits(longer, width):
-            line = longer
-            continue
-        if line:
-            lines.append(line)
-        *whole, line = _pieces(word, width)
-        lines += whole
-    return [*lines, line]
-
-
-def _pieces(word: str, width: float) -> list[str]:
-    """A word that is wider than a line, such as a path, in pieces that fit."""
-    pieces = [""]
-    for letter in word:
-        if pieces[-1] and not _fits(pieces[-1] + letter, width):
-            pieces.append("")
-        pieces[-1] += letter
-    return pieces
-
-
-def _fits(text: str, width: float) -> bool:
-    return bool(blf.dimensions(0, text)[0] <= width)
-
-
-def text_width(text: str, context: bpy.types.Context) -> float:
-    blf.size(0, _font_size(context))
-    return float(blf.dimensions(0, text)[0])
-
-
-def line_width(context: bpy.types.Context) -> float:
-    """Pixels that a line of text has in the region that is drawn, within a box of a panel."""
-    region = context.region
-    view = region.view2d
-    (left, _), (right, _) = view.view_to_region(0, 0, clip=False), view.view_to_region(1000, 0, clip=False)
-    zoom = (right - left) / 1000.0 or 1.0
-    return max(region.width / zoom - _MARGIN * _scale(context), 60.0 * _scale(context))
-
-
-def _scale(context: bpy.types.Context) -> float:
-    return float(context.preferences.system.ui_scale) or 1.0  # none is known without a window
-
-
-def _font_size(context: bpy.types.Context) -> float:
-    return float(context.preferences.ui_styles[0].widget.points) * _scale(context)

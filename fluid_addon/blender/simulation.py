@@ -28,8 +28,6 @@ __all__ = [
 
 #: What these properties mean; rises when an older add-on would misread them.
 FORMAT = 1
-#: Custom property of further Volume objects that show more of a simulation's bake: the simulation's token.
-PART_OF = "fluid_part_of"
 
 
 # These have names since a lambda in an annotation does not see this module.

@@ -10,6 +10,7 @@ import bpy
 from . import bakes, motion_blur, parameters, run_panel, simulation
 from .run_operators import shown_text
 from .text_operators import LOG_NAME, SCRIPT_OF_LOG, is_script
+from .wrapped_text import draw_wrapped
 
 __all__: list[str] = []
 
@@ -50,23 +51,23 @@ class FLUID_ADDON_PT_text(_InTextEditor, bpy.types.Panel):  # noqa: N801
             column.prop(found.fluid_addon, "fit_range")
             column.prop(found.fluid_addon, "motion_blur")
             if reason := motion_blur.why_not(found):
-                run_panel.draw_wrapped(column, context, reason, icon="INFO")
+                draw_wrapped(column, context, reason, icon="INFO")
 
 
 def _draw_invitation(layout: bpy.types.UILayout, context: bpy.types.Context, text: bpy.types.Text | None) -> None:
     """What the tab is for, where no Lua text is shown."""
     if text is not None and text.name == LOG_NAME:
-        run_panel.draw_wrapped(layout, context, "The log of the last run. To return:")
+        draw_wrapped(layout, context, "The log of the last run. To return:")
         layout.operator("fluid_addon.goto_error", text="Show Script", icon="LOOP_BACK").text = text.get(
             SCRIPT_OF_LOG, ""
         )
         return
-    run_panel.draw_wrapped(layout, context, "A fluid simulation is a script in Lua. Begin with one that runs:")
+    draw_wrapped(layout, context, "A fluid simulation is a script in Lua. Begin with one that runs:")
     layout.operator("fluid_addon.new_script", text="New Script", icon="FILE_NEW")
     layout.menu("FLUID_ADDON_MT_scripts", text="Presets", icon="PRESET")
     if text is not None and text.library is None:
         layout.separator()
-        run_panel.draw_wrapped(layout, context, f'Only texts named .lua run here. Is "{text.name}" Lua?')
+        draw_wrapped(layout, context, f'Only texts named .lua run here. Is "{text.name}" Lua?')
         layout.operator("fluid_addon.name_as_lua", icon="SORTALPHA")
 
 

@@ -12,6 +12,7 @@ from bpy.props import IntProperty, StringProperty
 from ..run.presets import Preset
 from ..run.state import Stage
 from . import bakes, live, motion_blur, parameters, preset_library, run_panel, simulation
+from .wrapped_text import draw_wrapped, font_size, line_width, wrap
 
 __all__: list[str] = []
 
@@ -56,7 +57,7 @@ class FLUID_ADDON_PT_presets(_InView, bpy.types.Panel):  # noqa: N801 - Blender 
 
 def _draw_grid(layout: bpy.types.UILayout, context: bpy.types.Context, presets: list[Preset]) -> None:
     scale = context.preferences.system.ui_scale
-    width = run_panel.line_width(context)
+    width = line_width(context)
     columns = max(1, round(width / (_CELL * scale)))
     inside = width / columns - _FRAME * scale
     titles = [_title(preset.title, context, inside) for preset in presets]
@@ -82,12 +83,8 @@ def _draw_grid(layout: bpy.types.UILayout, context: bpy.types.Context, presets: 
 
 def _title(title: str, context: bpy.types.Context, width: float) -> list[str]:
     """A title in lines that fit; the last one is cut by Blender where there are too many."""
-    lines = run_panel.wrap(title, width, _font_size(context))
+    lines = wrap(title, width, font_size(context))
     return [*lines[: _TITLE_LINES - 1], " ".join(lines[_TITLE_LINES - 1 :])] if len(lines) > 1 else list(lines)
-
-
-def _font_size(context: bpy.types.Context) -> float:
-    return float(context.preferences.ui_styles[0].widget.points) * context.preferences.system.ui_scale
 
 
 @cache
@@ -97,13 +94,13 @@ def _no_picture() -> int:
 
 def _draw_about(box: bpy.types.UILayout, context: bpy.types.Context, preset: Preset) -> None:
     column = box.column()
-    run_panel.draw_wrapped(column, context, preset.title, icon="INFO")
+    draw_wrapped(column, context, preset.title, icon="INFO")
     if preset.description != preset.title:
-        run_panel.draw_wrapped(column, context, preset.description)
+        draw_wrapped(column, context, preset.description)
     if preset.tags:
-        run_panel.draw_wrapped(column, context, "Tags: " + ", ".join(preset.tags))
+        draw_wrapped(column, context, "Tags: " + ", ".join(preset.tags))
     if preset.origin == "imported":
-        run_panel.draw_wrapped(column, context, "It was imported: its script is shown before it runs.")
+        draw_wrapped(column, context, "It was imported: its script is shown before it runs.")
     if preset.is_own:
         row = column.row(align=True)
         row.operator("fluid_addon.export_presets", text="Export", icon="EXPORT").name = preset.key
@@ -113,9 +110,9 @@ def _draw_about(box: bpy.types.UILayout, context: bpy.types.Context, preset: Pre
 def _draw_broken(box: bpy.types.UILayout, context: bpy.types.Context, preset: Preset) -> None:
     column = box.column()
     column.alert = True
-    run_panel.draw_wrapped(column, context, preset.title, icon="ERROR")
+    draw_wrapped(column, context, preset.title, icon="ERROR")
     column = box.column()
-    run_panel.draw_wrapped(column, context, preset.problem)
+    draw_wrapped(column, context, preset.problem)
     row = column.row(align=True)
     row.operator("wm.path_open", text="Folder", icon="FILE_FOLDER").filepath = str(preset.script.parent)
     if preset.is_own:
@@ -174,7 +171,7 @@ class FLUID_ADDON_PT_simulations(_InView, bpy.types.Panel):  # noqa: N801
         layout, scene = self.layout, context.scene
         found = _shown(context)
         if found is None:
-            run_panel.draw_wrapped(layout, context, "The scene has no simulation yet: add a preset.", icon="INFO")
+            draw_wrapped(layout, context, "The scene has no simulation yet: add a preset.", icon="INFO")
             return
         rows = min(len(simulation.simulations(scene)), 5)
         layout.template_list("FLUID_ADDON_UL_simulations", "", scene, "objects", scene, "fluid_addon_active", rows=rows)
@@ -240,7 +237,7 @@ class FLUID_ADDON_PT_display(_OfSimulation, bpy.types.Panel):  # noqa: N801
         for option in ("follow", "fit_range", "motion_blur"):
             column.prop(found.fluid_addon, option)
         if reason := motion_blur.why_not(found):
-            run_panel.draw_wrapped(column, context, reason, icon="INFO")
+            draw_wrapped(column, context, reason, icon="INFO")
         self.layout.operator("fluid_addon.fit_material", icon="MATERIAL")
 
 

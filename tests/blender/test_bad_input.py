@@ -211,7 +211,7 @@ def test_the_object_is_deleted_while_its_run_goes_on(bpy, runs):
 
     runs.live.start(runs.found, runs.scene)
     assert runs.live.wait(token, delete) == 130
-    assert runs.live.RUNS.active is None
+    assert runs.live.RUNS.active == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the worker")

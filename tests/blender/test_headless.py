@@ -142,21 +142,20 @@ def test_the_simulations_of_a_scene_run_in_the_order_of_their_names(blender, sav
 
 
 @pytest.mark.parametrize(
-    ("scripts", "call", "code", "text"),
+    ("scripts", "asked", "code", "text"),
     [
-        ([], "run_scene()", 2, 'error[no-simulation]: The scene "Scene" has no simulation.'),
-        ([SMOKE], "run_scene(simulations=['Smoke 11'])", 2, 'Did you mean "Smoke 1"?'),
-        (["sim = FluidEngine.new{}"], "run_scene()", 3, "smoke_1.lua:1: error["),
-        (["for = 1", SMOKE], "run_scene()", 3, "frame 4/4"),
-        ([""], "run_scene()", 2, 'error[script-missing]: The text "smoke_1.lua" is empty.'),
+        ([], {}, 2, 'error[no-simulation]: The scene "Scene" has no simulation.'),
+        ([SMOKE], {"simulations": ["Smoke 11"]}, 2, 'Did you mean "Smoke 1"?'),
+        (["sim = FluidEngine.new{}"], {}, 3, "smoke_1.lua:1: error["),
+        (["for = 1", SMOKE], {}, 3, "frame 4/4"),
+        ([""], {}, 2, 'error[script-missing]: The text "smoke_1.lua" is empty.'),
     ],
     ids=["nothing to run", "unknown name", "script", "the first failure decides", "empty"],
 )
-def test_what_is_wrong_has_its_exit_code(blender, save_scene, tmp_path, scripts, call, code, text):
-    (tmp_path / "call.py").write_text(f"import sys; from {EXTENSION} import run_scene; sys.exit({call})")
-    done = blender(save_scene(*scripts), "call.py")
-    assert done.returncode == code, done.stdout + done.stderr
-    assert text in done.stderr
+def test_what_is_wrong_has_its_exit_code(extension, save_scene, capfd, scripts, asked, code, text):
+    save_scene(*scripts)
+    assert extension("blender.headless").run_scene(**asked) == code
+    assert text in capfd.readouterr().err
 
 
 def test_after_a_failure_nothing_is_rendered(blender, save_scene, tmp_path):
@@ -217,17 +216,22 @@ def test_a_worker_that_is_killed_has_its_exit_code(blender, save_scene):
 # ===== blender --command fluid_addon
 
 
-def test_the_command_has_the_verbs_of_the_command_line(bpy, extension, blender, tmp_path):
+def test_the_command_has_the_verbs_of_the_command_line(extension, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "smoke.lua").write_text(SMOKE)
-    command = ("--command", "fluid_addon")
-    assert "smoke_plume" in blender(*command, "presets").stdout
-    assert "* is what a run takes." in blender(*command, "devices").stdout
-    assert blender(*command, "check", "smoke.lua").stdout.endswith("No problem found.\n")
-    done = blender(*command, "run", "smoke.lua")
-    assert done.returncode == 0 and "frame 4/4" in done.stderr
-    (folder,) = (tmp_path / "bakes").iterdir()
-    done = blender(*command, "render", folder, "-o", "picture.png")
-    assert done.returncode == 0 and (tmp_path / "picture.png").stat().st_size > 1000
+
+    def told(*arguments: str) -> str:
+        assert extension("blender.command")._execute(list(arguments)) == 0
+        printed = capfd.readouterr()
+        return printed.out + printed.err
+
+    assert "smoke_plume" in told("presets")
+    assert "* is what a run takes." in told("devices")
+    assert told("check", "smoke.lua").endswith("No problem found.\n")
+    assert "frame 4/4" in told("run", "smoke.lua")
+    assert len(list(tmp_path.glob("bakes/*/smoke_*.vdb"))) == 4
+    assert extension("blender.command")._execute(["render", "bakes", "-o", "picture.png"]) == 5
+    assert "There is no bake in" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -243,19 +247,19 @@ def test_the_command_has_the_verbs_of_the_command_line(bpy, extension, blender, 
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else str(v),
 )
-def test_the_command_returns_exit_codes(bpy, extension, blender, tmp_path, arguments, code, text):
+def test_the_command_returns_exit_codes(extension, tmp_path, monkeypatch, capfd, arguments, code, text):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "wrong.lua").write_text("for = 1")
     (tmp_path / "damaged.blend").write_bytes(b"BLENDER but not really")
-    done = blender("--command", "fluid_addon", *arguments)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert text in done.stderr
+    assert extension("blender.command")._execute(list(arguments)) == code
+    assert text in capfd.readouterr().err
 
 
-def test_the_help_of_the_command_names_scenes(bpy, extension, blender):
-    done = blender("--command", "fluid_addon", "--help")
-    assert done.returncode == 0
-    assert "usage: blender --command fluid_addon " in done.stdout
-    assert "run SCENE.blend [--trust] [--save]" in done.stdout
+def test_the_help_of_the_command_names_scenes(extension, capfd):
+    assert extension("blender.command")._execute(["--help"]) == 0
+    told = capfd.readouterr().out
+    assert "usage: blender --command fluid_addon " in told
+    assert "run SCENE.blend [--trust] [--save]" in told
 
 
 def test_the_command_runs_the_simulations_of_a_file_and_saves_it(bpy, blender, save_scene, tmp_path):

@@ -53,7 +53,8 @@ class Studio:
         self.until(lambda: self.live._drain() is None)
 
     def worker(self) -> int:
-        return self.live.RUNS._worker.pid
+        (token,) = self.live.RUNS.active
+        return self.live.RUNS.worker_pid(token)
 
     def largest(self, found: Any, frame: int) -> float:
         """The largest density that the object shows at a frame."""

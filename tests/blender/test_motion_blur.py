@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from fluid_addon.volumes.openvdb_files import VdbGrid
-
 from tests.blender.conftest import lattice, smoke
 
 SIDE = 32  # pixels

@@ -50,6 +50,7 @@ class Sidebar:
 
     def __init__(self, bpy: Any, part: Callable[[str], ModuleType]) -> None:
         self.bpy, self.panel, self.live = bpy, part("blender.run_panel"), part("blender.live")
+        self.wrapped = part("blender.wrapped_text")
         self.state_module = part("run.state")
         text = bpy.data.texts.new("smoke.lua")
         self.found = part("blender.simulation").new_simulation(bpy.context.scene, text, "Smoke")
@@ -191,7 +192,7 @@ def test_no_line_is_wider_than_asked_and_no_word_is_lost(sidebar) -> None:
 
     text = 'The field "temperature" is not among the inputs of "advect". ' + "x" * 80 + " Größe 温度 end"
     for width in (40.0, 90.0, 137.5, 400.0):
-        lines = sidebar.panel.wrap(text, width, FONT)
+        lines = sidebar.wrapped.wrap(text, width, FONT)
         blf.size(0, FONT)
         assert all(blf.dimensions(0, line)[0] <= width for line in lines)
         assert "".join(lines).replace(" ", "") == text.replace(" ", "")
@@ -200,9 +201,9 @@ def test_no_line_is_wider_than_asked_and_no_word_is_lost(sidebar) -> None:
 
 
 def test_paragraphs_stay_apart_and_empty_text_is_one_line(sidebar) -> None:
-    assert sidebar.panel.wrap("one\n\ntwo", 400.0, FONT) == ("one", "", "two")
-    assert sidebar.panel.wrap("", 400.0, FONT) == ("",)
+    assert sidebar.wrapped.wrap("one\n\ntwo", 400.0, FONT) == ("one", "", "two")
+    assert sidebar.wrapped.wrap("", 400.0, FONT) == ("",)
 
 
 def test_a_letter_wider_than_the_line_still_ends(sidebar) -> None:
-    assert sidebar.panel.wrap("WW W", 1.0, FONT) == ("W", "W", "W")
+    assert sidebar.wrapped.wrap("WW W", 1.0, FONT) == ("W", "W", "W")

@@ -250,7 +250,7 @@ def test_each_further_sequence_is_a_part_at_the_place_of_the_simulation(studio, 
     assert files == {"Smoke liquid": "liquid_1.vdb", "Smoke foam": "foam_3.vdb", "Smoke foam 2": "foam_3.vdb"}
     simulation = studio.simulation
     for part in studio.parts.values():
-        assert part[studio.part("blender.simulation").PART_OF] == simulation.fluid_addon.token
+        assert part[studio.part("blender.parts").PART_OF] == simulation.fluid_addon.token
         assert not studio.part("blender.simulation").is_simulation(part)
         assert part.users_collection == (studio.collection,)
         assert part.matrix_world == simulation.matrix_world

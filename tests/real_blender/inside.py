@@ -167,8 +167,8 @@ class StopWatch:
     def __init__(self, found: Any) -> None:
         self._runs, self._token = part("blender.live").RUNS, found.fluid_addon.token
         self.stage = self._runs.state(self._token).stage.name
-        worker = self._runs._worker  # there is none before the queue's next turn
-        self._process = Path(f"/proc/{worker.pid}") if worker else None
+        worker = self._runs.worker_pid(self._token)  # there is none before the queue's next turn
+        self._process = Path(f"/proc/{worker}") if worker else None
         self.took: float | None = None
         self._start = time.perf_counter()
         with inside("VIEW_3D"):
@@ -177,7 +177,7 @@ class StopWatch:
         bpy.app.timers.register(self._turn)
 
     def _look(self) -> float | None:
-        if self._runs.is_running(self._token) or (self._process and self._process.exists()):
+        if self._runs.is_running(self._token) or any(each.exists() for each in self._workers):
             return 0.001
         self.took = 1000.0 * (time.perf_counter() - self._start)
         return None

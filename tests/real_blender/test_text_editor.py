@@ -20,8 +20,7 @@ def editor(blender: Blender) -> Blender:
     add(blender, smoke(resolution=48, frames=48))
     blender.tell(
         "with inside('VIEW_3D'): bpy.ops.screen.area_split(direction='VERTICAL', factor=0.4)\n"
-        "views = sorted((each for each in window().screen.areas if each.type == 'VIEW_3D'), key=lambda each: each.x)\n"
-        "views[0].type = 'TEXT_EDITOR'; views = None"
+        "area('VIEW_3D').type = 'TEXT_EDITOR'"
     )
     blender.tell("area('TEXT_EDITOR').spaces.active.text = bpy.data.texts['smoke.lua']")
     blender.tell(
@@ -41,9 +40,9 @@ def test_header_button_and_stop(editor: Blender) -> None:
     button = editor.press("TEXT_EDITOR", "HEADER", r"fluid_addon\.run_shown_text\(")
     editor.wait_for("state(bpy.data.objects['Smoke']) and state(bpy.data.objects['Smoke']).stage.name == 'RUNNING'")
     wait_for_frames(editor, 20)
-    x, y, width, height = editor.box("TEXT_EDITOR")
-    view = editor.box("VIEW_3D")
-    editor.screen.picture(PICTURES / "blender_text_editor.png", (x, y, width + view[2], height))
+    text, view = editor.box("TEXT_EDITOR"), editor.box("VIEW_3D")
+    both = min(text[0], view[0]), text[1], text[2] + view[2], text[3]
+    editor.screen.picture(PICTURES / "blender_text_editor.png", both)
     editor.press("TEXT_EDITOR", "HEADER", STOP, near=button)
     editor.wait_for("state(bpy.data.objects['Smoke']).stage.name == 'STOPPED'")
     wait_for("the end of the worker", lambda: not editor.workers, 10.0)
@@ -77,6 +76,8 @@ def test_an_error_leads_to_its_line(editor: Blender) -> None:
     editor.screen.click(*entry)
     assert editor.wait_for("bpy.data.texts['smoke.lua'].current_line_index + 1 != 1")
     assert editor.tell("bpy.data.texts['smoke.lua'].current_line_index + 1") == wrong
+    selected = editor.tell("text = bpy.data.texts['smoke.lua']; [text.select_end_character, text.current_character]")
+    assert source.splitlines()[wrong - 1][slice(*selected)].startswith("caried")
     editor.redraw()
     editor.screen.picture(PICTURES / "blender_error.png", editor.box("TEXT_EDITOR"))
 

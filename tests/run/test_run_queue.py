@@ -47,7 +47,7 @@ def queue():
 
 def test_runs_go_one_after_the_other(queue, tmp_path) -> None:
     first, second = queue.add("a", request(tmp_path)), queue.add("b", request(tmp_path))
-    assert (first.stage, second.stage, queue.active) == (Stage.QUEUED, Stage.QUEUED, None)
+    assert (first.stage, second.stage, queue.active) == (Stage.QUEUED, Stage.QUEUED, [])
     told = until(queue, lambda: not queue.is_busy)
     assert [key for key, event in told if event["event"] == "finished"] == ["a", "b"]
     assert [key for key, _ in told] == sorted(key for key, _ in told), "b began before a had ended"
@@ -62,6 +62,15 @@ def test_a_check_tells_parameters_and_computes_nothing(queue, tmp_path) -> None:
     (parameters,) = [event["parameters"] for _, event in told if event["event"] == "parameters"]
     assert parameters == [{"name": "strength", "default": 1, "minimum": 0, "maximum": 4, "help": "How much"}]
     assert (state.stage, state.files, state.bake, state.headline) == (Stage.CHECKED, 0, None, "No problem found")
+
+
+def test_a_check_does_not_wait_for_a_run(queue, tmp_path) -> None:
+    run, later = queue.add("a", request(tmp_path, frames=5000)), queue.add("b", request(tmp_path))
+    check, second = queue.add("c", request(tmp_path), verb="check"), queue.add("d", request(tmp_path), verb="check")
+    queue.poll()
+    assert [queue.runs_before(key) for key in "abcd"] == [0, 1, 0, 1]
+    until(queue, lambda: check.is_over and second.is_over)
+    assert (check.stage, second.stage, run.is_over, later.stage) == (Stage.CHECKED, Stage.CHECKED, False, Stage.QUEUED)
 
 
 def test_a_check_tells_every_problem(queue, tmp_path) -> None:
@@ -85,7 +94,7 @@ def test_a_run_that_waits_is_taken_out_at_once(queue, tmp_path) -> None:
     queue.poll()
     queue.stop("b")
     assert (waiting.stage, waiting.exit_code) == (Stage.STOPPED, 130)
-    assert queue.active == "a"
+    assert queue.active == ["a"]
 
 
 def test_a_stopped_run_keeps_its_frames(queue, tmp_path) -> None:
