@@ -37,7 +37,7 @@ def abilities(limits: Settings) -> tuple[list[str], list[str]]:
     may = [
         "Compute on the GPU for as long as it likes",
         f"Use {limits.lua_memory_mb} MB, and {limits.lua_seconds:g} s of Lua between two steps",
-        "Read .vdb and .nvdb files anywhere, also on network drives",
+        "Read .vdb and .nvdb files anywhere on this machine",
         "Load .lua files from the folder of the script or scene",
         "Write frames into a folder of its own in the cache",
     ]

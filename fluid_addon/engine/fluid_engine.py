@@ -21,7 +21,7 @@ from .environment import EngineEnvironment
 from .export import Exporter, ExportRequest
 from .export_choice import exportable, numbered
 from .field import Field, Value, check_value, find_field
-from .grid_source import GridSource
+from .grid_source import GridSource, grid_path
 from .kernel_source import Constants
 from .pace import MAX_SUBSTEPS, Pace, check_run
 from .reduction import OPERATIONS, check_operation
@@ -74,7 +74,7 @@ class FluidEngine:
         self._announced: tuple[int, int] | None = None
         rules = parse_boundary(boundary)
         if grid_file is not None:
-            self._source = GridSource(self._environment.folder / Path(grid_file))
+            self._source = GridSource(grid_path(self._environment.folder, grid_file))
             self.domain = self._source.domain(domain_size, rules)
             if voxel_size is not None or origin is not None:
                 self._environment.note(

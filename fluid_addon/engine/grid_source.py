@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from .domain import Domain, check_size
 from .field import Field
 from .formats import Format
 
-__all__ = ["GridSource"]
+__all__ = ["GridSource", "grid_path"]
 
 UNNAMED = "density"
 _FITS = {
@@ -29,6 +29,18 @@ _FITS = {
     "vec3f": (Format.R32G32B32F, Format.R16G16B16F),
     "int32": (Format.R32I, Format.R32UI),
 }
+
+
+def grid_path(folder: Path, name: str) -> Path:
+    r"""Where a script's `grid_file` lies, seen from its folder.
+
+    Raises grid-file-missing for a path such as `\\host\share\smoke.vdb` that leads to another machine than the
+    folder's: opening it would tell that machine who runs the script.
+    """
+    drive = PureWindowsPath(name).drive
+    if drive.startswith("\\\\") and drive != folder.drive:
+        raise fail("grid-file-missing", f'"{name}" is on another machine.', "Copy the file beside the script.")
+    return folder / Path(name)
 
 
 class GridSource:

@@ -177,7 +177,7 @@ class StopWatch:
         bpy.app.timers.register(self._turn)
 
     def _look(self) -> float | None:
-        if self._runs.is_running(self._token) or any(each.exists() for each in self._workers):
+        if self._runs.is_running(self._token) or (self._process and self._process.exists()):
             return 0.001
         self.took = 1000.0 * (time.perf_counter() - self._start)
         return None

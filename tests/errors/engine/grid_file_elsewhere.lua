@@ -1,0 +1,3 @@
+sim = FluidEngine.new{
+    grid_file = "\\\\host\\share\\smoke.vdb"
+}
