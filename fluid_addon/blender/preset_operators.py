@@ -137,6 +137,9 @@ class FLUID_ADDON_OT_save_preset(bpy.types.Operator):  # noqa: N801
             raise fail("no-simulation", "No simulation is chosen.", "Select its object, or add a preset.")
         if found.fluid_addon.text is None:
             raise fail("script-missing", f'"{found.name}" has no script.', "Write a script in Lua first.")
+        if trust.untrusted_texts(found.fluid_addon.text):  # among your own presets it would be trusted
+            message = f'The script of "{found.name}" came with a file, and you have not trusted it yet.'
+            raise fail("untrusted-script", message, "Press Run Simulation, read it, and trust it.")
         return found
 
     def _replaced(self) -> Preset | None:

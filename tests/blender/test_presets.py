@@ -320,6 +320,8 @@ def test_an_imported_script_is_shown_before_it_runs(bpy: Any, extension: Part, o
     found = add(bpy, "user/stranger")
     text = found.fluid_addon.text
     assert trust.untrusted_texts(text) == [text]
+    with pytest.raises(RuntimeError, match="came with a file, and you have not trusted it yet"):
+        bpy.ops.fluid_addon.save_preset(simulation=found.name, title="Mine")  # own presets are trusted
     assert live.RUNS.state(found.fluid_addon.token) is None
     with pytest.raises(Exception, match="you have not trusted it yet") as error:
         live.start(found, bpy.context.scene)
