@@ -126,7 +126,8 @@ def _drain() -> float | None:
     for token, event in events:
         _take(token, event)
     now = time.monotonic()
-    if _unshown and (now - _shown_at >= SHOW_EVERY or not RUNS.is_busy):
+    # Not while the artist waits for an end: to draw them takes longer than that.
+    if _unshown and not RUNS.is_stopping and (now - _shown_at >= SHOW_EVERY or not RUNS.is_busy):
         _show_frames()
         _shown_at = time.monotonic()
     if events:

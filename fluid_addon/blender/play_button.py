@@ -92,11 +92,12 @@ def _in_header(layout: Any) -> Any:
     found = simulation.simulation_of_text(bpy.context.scene, text)
     state = live.RUNS.state(found.fluid_addon.token) if found is not None else None
     if state is not None and not state.is_over:
+        # Stop comes first: where an editor is narrow, a header is cut off at its right.
+        stop = layout.operator("fluid_addon.stop_simulation", text="Stop", icon="SNAP_FACE")
+        stop.name = found.name
         progress = layout.row()
         progress.ui_units_x = 11
         progress.progress(factor=state.fraction, text=state.headline)
-        stop = layout.operator("fluid_addon.stop_simulation", text="Stop", icon="SNAP_FACE")
-        stop.name = found.name
         return stop
     run = layout.operator("fluid_addon.run_shown_text", icon="PLAY")
     if state is not None and state.errors:

@@ -21,7 +21,7 @@ from .protocol import MessageWriter, ProtocolError, read_message
 #: How far a worker steps back behind the window that the artist works in, where both want the processor.
 BACKGROUND = 5
 #: Seconds that a cancelled run has to end by itself, which a run between two short steps does.
-PATIENCE = 0.1
+PATIENCE = 0.05
 
 
 def main() -> int:

@@ -45,7 +45,7 @@ def in_words(times: Sequence[float]) -> str:
 
 @pytest.fixture
 def plainly_drawn(blender: Blender) -> Blender:
-    """Smooth edges are drawn by drawing everything eight times: 0.2 s of the main thread by software, also of nothing."""
+    """Smooth edges are made by drawing everything eight times, which takes software long, also of nothing."""
     blender.tell("bpy.context.preferences.system.viewport_aa = 'OFF'")
     return blender
 

@@ -17,7 +17,7 @@ def editor(blender: Blender) -> Blender:
     """The smoke in a Text Editor beside the 3D View, its sidebar open."""
     blender.tell("bpy.data.objects.remove(bpy.data.objects['Cube'])")
     arrange_for_a_picture(blender)
-    add(blender, smoke(resolution=48, frames=48))
+    add(blender, smoke(resolution=64, frames=120))
     blender.tell(
         "with inside('VIEW_3D'): bpy.ops.screen.area_split(direction='VERTICAL', factor=0.4)\n"
         "area('VIEW_3D').type = 'TEXT_EDITOR'"
@@ -77,7 +77,7 @@ def test_an_error_leads_to_its_line(editor: Blender) -> None:
     assert editor.wait_for("bpy.data.texts['smoke.lua'].current_line_index + 1 != 1")
     assert editor.tell("bpy.data.texts['smoke.lua'].current_line_index + 1") == wrong
     selected = editor.tell("text = bpy.data.texts['smoke.lua']; [text.select_end_character, text.current_character]")
-    assert source.splitlines()[wrong - 1][slice(*selected)].startswith("caried")
+    assert source.splitlines()[wrong - 1][slice(*selected)].startswith('"caried"')
     editor.redraw()
     editor.screen.picture(PICTURES / "blender_error.png", editor.box("TEXT_EDITOR"))
 

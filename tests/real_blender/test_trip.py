@@ -79,7 +79,7 @@ def test_a_new_users_trip(new_user: Blender, package: Path) -> None:
     # A slider, with the mouse; then again.
     before = blender.tell(f"{SMOKE}['buoyancy']")
     x, y = blender.find("VIEW_3D", "UI", r'\["buoyancy"\]', columns=(0.8, 0.6))
-    screen.drag((x, y), (x + 25, y))
+    screen.drag((x, y), (x + 8, y))
     after = blender.wait_for(f"{SMOKE}['buoyancy'] != {before} and {SMOKE}['buoyancy']")
     assert after > before
     blender.redraw()
@@ -134,4 +134,6 @@ def test_preferences(blender: Blender) -> None:
     blender.redraw()
     blender.wait_for("not part('blender.machine').KNOWN.asks_for_devices")
     blender.redraw()
-    blender.screen.picture(PICTURES / "blender_preferences.png", blender.box("PREFERENCES"))
+    x, y, width, _ = blender.box("PREFERENCES")
+    # From below the path of the file, which is one of this test.
+    blender.screen.picture(PICTURES / "blender_preferences.png", (x, y + 246, width, 384))
