@@ -126,11 +126,16 @@ def pytest_runtest_teardown() -> Generator[None, None, None]:
         return (yield)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    gc.collect()  # devices that only a cycle kept alive speak now
+@pytest.fixture(scope="session", autouse=True)
+def silence_to_the_end() -> Iterator[None]:
+    """What the layer says when the last devices go, which only a cycle kept alive."""
+    yield
+    gc.collect()
     if messages := take_validation_messages():
-        print("\nAfter the last test the validation layer says:", *messages, sep="\n")
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        pytest.fail("\n".join(["After the last test the validation layer says:", *messages]), pytrace=False)
+
+
+def pytest_sessionfinish() -> None:
     if log := os.environ.pop("FLUID_SCRIPT_VALIDATION_LOG", None):
         Path(log).unlink(missing_ok=True)
 

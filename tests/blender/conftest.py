@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import os
 import shutil
@@ -32,6 +33,15 @@ IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 
 #: Makes the grids of a file, given its place among the files that are written.
 MakeGrids = Callable[[int], Sequence[VdbGrid]]
+
+
+def children(pid: int | None = None) -> set[int]:
+    """The processes that a process has started and that still run; by default those of this one."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 @pytest.fixture

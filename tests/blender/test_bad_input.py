@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.blender.conftest import children
+
 EXTENSION = "bl_ext.user_default.fluid_addon"
 SMOKE = """
 sim = FluidEngine.new{domain_size = {16, 16, 16}}
@@ -109,12 +111,6 @@ def test_a_worker_that_is_killed_from_outside(runs):
     runs.write(SMOKE)
     assert runs.run() == 0
     assert runs.state.headline.startswith("Done: 3 files")
-
-
-def children() -> set[int]:
-    """The processes that were started from here and still run."""
-    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
 
 
 def test_an_interpreter_that_cannot_be_started(runs, extension):

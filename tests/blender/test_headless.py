@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.blender.conftest import children
+
 ROOT = Path(__file__).parents[2]
 EXTENSION = "bl_ext.user_default.fluid_addon"
 
@@ -176,11 +178,6 @@ def test_a_script_that_nobody_has_trusted_is_refused_by_its_name(blender, save_s
     )
     assert blender(tmp_path / "scene.blend", "trust.py").returncode == 0
     assert len(vdb_files(tmp_path)) == 4
-
-
-def children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the worker")

@@ -171,7 +171,7 @@ class StopWatch:
         self._process = Path(f"/proc/{worker}") if worker else None
         self.took: float | None = None
         self._start = time.perf_counter()
-        with inside("VIEW_3D"):
+        with bpy.context.temp_override(window=window()):
             bpy.ops.fluid_addon.stop_simulation(name=found.name)
         self._turn: Callable[[], float | None] = self._look
         bpy.app.timers.register(self._turn)

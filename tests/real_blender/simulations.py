@@ -34,7 +34,7 @@ def add(blender: Blender, source: str, name: str = "Smoke") -> None:
 
 
 def run(blender: Blender, name: str = "Smoke") -> None:
-    blender.tell(f"with inside('VIEW_3D'): bpy.ops.fluid_addon.run_simulation(name={name!r})")
+    blender.tell(f"with bpy.context.temp_override(window=window()): bpy.ops.fluid_addon.run_simulation(name={name!r})")
 
 
 def wait_for_frames(blender: Blender, frames: int, name: str = "Smoke") -> None:
