@@ -43,7 +43,7 @@ test:
 	if [ "$(LINT)" != no ]; then
 	$(lint)
 	fi
-	"$$python" -m pytest $(ARGS)
+	"$$python" -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-blender:
 	@python=$$(scripts/setup.sh test)

@@ -40,9 +40,17 @@ _PARTS = (
 
 
 def register() -> None:
-    """Called by Blender when the extension is enabled."""
-    for part in _PARTS:
-        import_module(f".{part}", __package__).register()
+    """Called by Blender when the extension is enabled: all of it, or, where an error is raised, nothing."""
+    done = []
+    try:
+        for part in _PARTS:
+            module = import_module(f".{part}", __package__)
+            module.register()
+            done.append(module)
+    except Exception:
+        for module in reversed(done):
+            module.unregister()
+        raise
 
 
 def unregister() -> None:

@@ -110,12 +110,4 @@ class FLUID_ADDON_OT_check_script(OfSimulation, bpy.types.Operator):  # noqa: N8
 
 _CLASSES = (FLUID_ADDON_OT_run_simulation, FLUID_ADDON_OT_stop_simulation, FLUID_ADDON_OT_check_script)
 
-
-def register() -> None:
-    for each in _CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(_CLASSES):
-        bpy.utils.unregister_class(each)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

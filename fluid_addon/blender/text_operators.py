@@ -237,12 +237,4 @@ _CLASSES = (
     FLUID_ADDON_OT_name_as_lua,
 )
 
-
-def register() -> None:
-    for each in _CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(_CLASSES):
-        bpy.utils.unregister_class(each)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

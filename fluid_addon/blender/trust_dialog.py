@@ -245,12 +245,4 @@ def _state(texts: list[bpy.types.Text]) -> str:
 
 _CLASSES = (FluidSourceLine, FLUID_ADDON_UL_source_lines, FLUID_ADDON_OT_trust_script)
 
-
-def register() -> None:
-    for each in _CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(_CLASSES):
-        bpy.utils.unregister_class(each)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

@@ -116,3 +116,20 @@ def test_blenders_own_tool_accepts_the_manifest(bpy) -> None:
     (tool,) = Path(bpy.utils.resource_path("LOCAL")).glob("scripts/addons_core/bl_pkg/cli/blender_ext.py")
     told = subprocess.run([sys.executable, tool, "validate", ROOT], capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_what_cannot_be_enabled_whole_leaves_nothing_behind(bpy, addon, monkeypatch) -> None:
+    """As where another add-on has taken the name of the command, the last thing that is registered."""
+    before = entries_of_the_import_menu(bpy), set(dir(bpy.types))
+
+    def taken(*_: object) -> None:
+        raise RuntimeError("the name is taken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bpy.utils, "register_cli_command", taken)
+        with pytest.raises(RuntimeError, match="the name is taken"):
+            addon.register()
+    assert (entries_of_the_import_menu(bpy), set(dir(bpy.types))) == before
+    addon.register()
+    assert is_there(bpy)
+    addon.unregister()
