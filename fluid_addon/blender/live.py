@@ -30,10 +30,12 @@ RUNS = RunQueue()
 INTERVAL = 0.1  # seconds between two looks at the workers
 STOPPING_INTERVAL = 0.02  # the same while the artist waits for an end
 SHOW_EVERY = 0.5  # seconds between two updates of what a scene shows of a run
+REDRAW_EVERY = 0.25  # the same for the panels; to draw a window takes longer than all that is done here
 REDRAW = {"TEXT_EDITOR", "VIEW_3D"}
 
 _unshown: set[str] = set()  # simulations whose newest frames are not in the scene yet
-_shown_at = 0.0
+_shown_at = _drawn_at = 0.0
+_undrawn = False  # whether the panels are behind the runs
 _rendering = False
 
 
@@ -116,7 +118,7 @@ def _watch() -> None:
 
 def _drain() -> float | None:
     """Blender's timer. It ends with the last run."""
-    global _shown_at
+    global _shown_at, _drawn_at, _undrawn
     if _rendering:  # changing data while a render reads it ends Blender
         return INTERVAL
     for token in RUNS.active:
@@ -130,8 +132,10 @@ def _drain() -> float | None:
     if _unshown and not RUNS.is_stopping and (now - _shown_at >= SHOW_EVERY or not RUNS.is_busy):
         _show_frames()
         _shown_at = time.monotonic()
-    if events:
+    _undrawn = _undrawn or bool(events)
+    if _undrawn and (now - _drawn_at >= REDRAW_EVERY or not RUNS.is_busy):
         _redraw()
+        _drawn_at, _undrawn = now, False
     if not RUNS.is_busy and not _unshown:
         return None
     return STOPPING_INTERVAL if RUNS.is_stopping else INTERVAL

@@ -79,16 +79,16 @@ def gaps(blender: Blender, what: str, seconds: float = SECONDS) -> None:
     write_down(f"| {what} | {in_words(blender.tell('watched.end()'))} |")
 
 
-def cost_of_a_redraw(blender: Blender, what: str) -> None:
+def cost_of_a_redraw(blender: Blender, what: str, area: str = "VIEW_3D", drawn: str = "DRAW") -> None:
     took = blender.tell(
         "took = []\n"
         "for _ in range(10):\n"
         "    begin = time.perf_counter()\n"
-        "    with inside('VIEW_3D'): bpy.ops.wm.redraw_timer(type='DRAW', iterations=1)\n"
+        f"    with inside({area!r}): bpy.ops.wm.redraw_timer(type={drawn!r}, iterations=1)\n"
         "    took.append(1000.0 * (time.perf_counter() - begin))\n"
         "took"
     )
-    write_down(f"| one redraw of the 3D View, {what} | {in_words(took)} |")
+    write_down(f"| one redraw of {what} | {in_words(took)} |")
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def test_measurements_of_the_main_thread(editors: Blender, tmp_path: Path) -> No
     gaps(editors, "idle")
     with the_same_work_outside(editors, script):
         gaps(editors, "idle beside a process that does the same work")
-    cost_of_a_redraw(editors, "empty")
+    cost_of_a_redraw(editors, "the 3D View, empty")
     add(editors, source)
     editors.tell("area('TEXT_EDITOR').spaces.active.text = bpy.data.texts['smoke.lua']")
     for hidden, follow in ((True, False), (True, True), (False, False), (False, True)):
@@ -143,7 +143,7 @@ def test_measurements_of_the_main_thread(editors: Blender, tmp_path: Path) -> No
         for name, times in zip(OURS, took, strict=True):
             write_down(f"| … {name} | {in_words(times)} |")
         write_down(f"| … frames | {frames} | | | |")
-    cost_of_a_redraw(editors, "with the volume of 128³ and no run")
+    cost_of_a_redraw(editors, "the 3D View, with the volume of 128³ and no run")
 
 
 @pytest.fixture
@@ -163,12 +163,14 @@ def test_measurements_of_the_main_thread_without_a_3d_view(without_a_3d_view: Bl
     write_down("| | median, ms | 99 % | largest | turns |\n|---|---|---|---|---|")
     gaps(blender, "idle")
     add(blender, smoke(resolution=128, frames=ENDLESS, cube=True))
+    cost_of_a_redraw(blender, "the window, with no run", "TEXT_EDITOR", "DRAW_WIN_SWAP")
     blender.tell("area('TEXT_EDITOR').spaces.active.text = bpy.data.texts['smoke.lua']")
     for follow in (False, True):
         blender.tell(f"bpy.data.objects['Smoke'].fluid_addon.follow = {follow}")
         run(blender)
         wait_for_frames(blender, 2)
         gaps(blender, f"a run of 128³, Follow {'on' if follow else 'off'}")
+        cost_of_a_redraw(blender, "the window, during the run", "TEXT_EDITOR", "DRAW_WIN_SWAP")
         blender.tell("watch = StopWatch(bpy.data.objects['Smoke']); None")
         blender.wait_for("watch.took", 20.0)
 
