@@ -5,6 +5,7 @@
 # make test-blender BLENDER=/path/to/blender   the tests that click through a real Blender, and take its pictures
 # make lint     ruff and mypy alone
 # make bench    the benchmarks
+# make thumbnails   the pictures of the presets, PRESETS="smoke_plume candle" for these alone
 # make extension   the packages that Blender installs, in dist/
 # make clean    the environments and caches that these made; bakes and pictures stay
 #
@@ -15,11 +16,12 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test test-blender lint bench extension clean
+.PHONY: help demo test test-blender lint bench thumbnails extension clean
 export PYTHON APT BLENDER
 
 ARGS ?=
 PLATFORMS ?=
+PRESETS ?=
 LINT ?= yes
 DEMO := output/demo
 DEMO_SCRIPT := lua_presets/smoke_plume/script.lua
@@ -69,6 +71,10 @@ bench:
 	for file in benchmarks/bench_*.py; do
 	"$$python" -m "benchmarks.$$(basename "$$file" .py)"
 	done
+
+thumbnails:
+	@python=$$(scripts/setup.sh demo)
+	"$$python" scripts/make_thumbnails.py $(PRESETS)
 
 extension:
 	@python=$$(scripts/setup.sh demo)

@@ -52,6 +52,13 @@ def _parameter(text: str) -> tuple[str, float | bool]:
         raise _usage(f'"{value}" is not a value for "{name}".', "Write a number, true or false.") from None
 
 
+def _object(text: str) -> tuple[str, str]:
+    name, equals, file = text.partition("=")
+    if not equals or not name or not file:
+        raise _usage(f'"--object {text}" is not an object and its file.', "Write --object Ball=ball.obj.")
+    return name, str(Path(file).absolute())
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         words = re.findall(r"invalid choice: '([^']*)'", message)
@@ -70,12 +77,14 @@ def _build_parser(prog: str, epilog: str | None) -> argparse.ArgumentParser:
     run.add_argument("--device", metavar="D", help="index or part of the name of a Vulkan device")
     run.add_argument("--gpu-count", metavar="N", type=int)
     run.add_argument("--param", metavar="K=V", action="append", default=[], help="set a parameter of the script")
+    _add_object_option(run)
     run.add_argument("--in-process", action="store_true", help="run here, not in a worker process")
     run.add_argument("--json", action="store_true", help="one event a line instead of a progress bar")
     run.add_argument("--lua-seconds", metavar="S", type=float, default=10.0, help="limit of Lua between engine calls")
     run.add_argument("--lua-memory", metavar="MB", type=int, default=512, help="limit of the script's memory")
     check = verbs.add_parser("check", help="every problem of a script, nothing run")
     check.add_argument("script", metavar="SCRIPT.lua")
+    _add_object_option(check)
     check.add_argument("--json", action="store_true")
     devices = verbs.add_parser("devices", help="Vulkan devices, and which one a run would take")
     devices.add_argument("--json", action="store_true", help="one JSON object instead of text")
@@ -90,6 +99,11 @@ def _build_parser(prog: str, epilog: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_object_option(verb: argparse.ArgumentParser) -> None:
+    about = "mesh file of an object that the script asks for; ball_####.obj for one file a frame"
+    verb.add_argument("--object", metavar="NAME=FILE.obj", action="append", default=[], help=about)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     first, last = _frames(arguments.frames) if arguments.frames else (None, None)
     if arguments.lua_seconds <= 0 or arguments.lua_memory <= 0:
@@ -98,6 +112,7 @@ def _run(arguments: argparse.Namespace) -> int:
         script=arguments.script,
         output=arguments.output,
         parameters=dict(_parameter(text) for text in arguments.param),
+        objects=dict(_object(text) for text in arguments.object),
         first_frame=first,
         last_frame=last,
         device=arguments.device,
@@ -127,7 +142,8 @@ def _print_json(event: dict[str, Any]) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    problems = check_script(RunRequest(script=arguments.script))
+    objects = dict(_object(text) for text in arguments.object)
+    problems = check_script(RunRequest(script=arguments.script, objects=objects))
     diagnostics = [d for error in problems for d in error.diagnostics]
     if arguments.json:
         for error in problems:
@@ -171,8 +187,15 @@ def _presets(arguments: argparse.Namespace) -> int:
     target = Path(arguments.file)
     if target.exists():
         raise _usage(f'"{target}" exists already.', "Choose another name.")
+    copies = {target.parent / file.name: file.read_bytes() for file in preset.extra_files}
+    for path, content in copies.items():
+        if path.exists() and path.read_bytes() != content:
+            raise _usage(f'"{path}", which the preset reads, exists already with other content.', "Choose another folder.")
     target.write_text(preset.source(), "utf-8")
     print(f"Wrote {target}")
+    for path, content in copies.items():
+        path.write_bytes(content)
+        print(f"Wrote {path}")
     return 0
 
 

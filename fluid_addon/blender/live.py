@@ -20,12 +20,16 @@ from bpy.app.handlers import persistent
 from ..diagnostics import FluidError, fail
 from ..run import RunQueue, RunRequest, RunState
 from ..run.events import Event, error_event
+from ..run.presets import LIBRARY
 from . import bakes, parameters, simulation, trust, volume_object
 from .preferences import settings
 
-__all__ = ["RUNS", "start", "stop", "wait"]
+__all__ = ["PRESET", "RUNS", "start", "stop", "wait"]
 
 RUNS = RunQueue()
+
+#: Custom property of a text: the preset of the library beside whose files it runs.
+PRESET = "fluid_preset"
 
 INTERVAL = 0.1  # seconds between two looks at the workers
 STOPPING_INTERVAL = 0.02  # the same while the artist waits for an end
@@ -103,9 +107,13 @@ def wait(token: str, told: Callable[[Event], None]) -> int:
 
 
 def _folder_of(text: bpy.types.Text) -> Path:
-    """Where a script finds its modules and grids: beside its own file, else beside the .blend file."""
+    """Where a script finds its modules and grids: beside its own file, with those of the preset that it was added
+    from, else beside the .blend file."""
     if text.filepath:
         return Path(bpy.path.abspath(text.filepath, library=text.library)).parent
+    named = text.get(PRESET)
+    if isinstance(named, str) and named in {folder.name for folder in LIBRARY.iterdir()}:
+        return LIBRARY / named
     if bpy.data.filepath:
         return Path(bpy.data.filepath).parent
     return bakes.cache_folder(settings())

@@ -6,7 +6,8 @@ transparent and a large one a solid block. The density of the material therefore
 
 Fire: Blackbody Intensity of the Principled Volume lets every voxel above 0 K glow, also the 300 K of still air, and
 gains nothing from a smaller domain. Here a temperature glows only where it is hot enough to be seen (the Draper point,
-798 K, is where solids begin to), in the colour of its black body.
+798 K, is where solids begin to), in the colour of its black body. A script whose `temperature` counts from the air around
+exports the degrees as `kelvin`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["Look", "look_of", "smoke_material", "viewport_density"]
 #: Names under which scripts keep what a picture shows; the first one that a bake has is taken.
 DENSITY_NAMES = ("density", "smoke", "dye", "soot", "fog")
 FLAME_NAMES = ("flame", "flames", "fire", "heat")
-TEMPERATURE_NAMES = ("temperature",)
+TEMPERATURE_NAMES = ("kelvin", "temperature")
 COLOR_NAMES = ("color", "colour", "Cd")
 #: Grids that a solver works with and that are no smoke, whatever their values.
 WORKING_NAMES = ("pressure", "divergence", "vorticity", "curl", "fuel", "obstacle", "collision", "solid", "weight")

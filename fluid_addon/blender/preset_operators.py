@@ -12,6 +12,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ..diagnostics import FluidError, fail
 from ..run.preset_archive import export_presets, import_presets
 from ..run.presets import Preset, find_preset, list_presets, name_from_title, remove_preset, save_preset
+from ..volumes.obj_reader import read_obj
 from . import live, parameters, preset_library, simulation, thumbnail, trust
 from .package import say
 from .text_operators import new_text
@@ -54,6 +55,9 @@ class FLUID_ADDON_OT_add_preset(_OfPreset, bpy.types.Operator):  # noqa: N801 - 
             trust.came_from(text, str(preset.script))
         else:
             trust.remember(text)
+        if preset.extra_files:
+            text[live.PRESET] = preset.name
+        _bring_meshes(context, preset)
         found = simulation.new_simulation(context.scene, text, preset.title, _collection(context))
         parameters.bring_values(found, preset.values)
         _select(context, found)
@@ -67,6 +71,16 @@ class FLUID_ADDON_OT_add_preset(_OfPreset, bpy.types.Operator):  # noqa: N801 - 
 def _collection(context: bpy.types.Context) -> bpy.types.Collection:
     chosen = getattr(context, "collection", None)
     return chosen if chosen is not None and chosen.library is None else context.scene.collection
+
+
+def _bring_meshes(context: bpy.types.Context, preset: Preset) -> None:
+    """Put the meshes that the script asks for into the scene, where it has no objects of these names yet."""
+    for file in preset.extra_files:
+        if file.suffix == ".obj" and file.stem not in context.scene.objects:
+            read = read_obj(file)
+            mesh = bpy.data.meshes.new(file.stem)
+            mesh.from_pydata(read.points.tolist(), [], read.triangles.tolist())
+            _collection(context).objects.link(bpy.data.objects.new(file.stem, mesh))
 
 
 def _select(context: bpy.types.Context, found: bpy.types.Object) -> None:

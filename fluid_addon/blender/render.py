@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import IO, TYPE_CHECKING
@@ -43,8 +43,11 @@ def render_bake(
     frame: int | None = None,
     resolution: tuple[int, int] = (640, 640),
     samples: int = SAMPLES,
+    view: Sequence[float] | None = None,
 ) -> int | None:
     """Write a picture of what the bake shows at timeline frame `frame`, by default its last one.
+
+    `view` is the direction from the subject to the camera (Z is up), by default that of the stage.
 
     Returns the number of the frame that is shown: `frame` or the nearest earlier one that the bake has; None for a
     bake whose files have no numbers. The picture's folder is made. The scene that Blender has open stays as it is.
@@ -73,7 +76,7 @@ def render_bake(
             # Told the scene by its name, the operator would set its frame to that of the scene that is open.
             with bpy.context.temp_override(scene=scene):
                 _use_cycles(scene, samples)
-                _fill(scene, bake, found, moment, resolution)
+                _fill(scene, bake, found, moment, resolution, view)
                 with atomic_write(output.absolute()) as part:  # Blender 5.2 writes no path without a folder
                     _write_picture(scene, part, told)
         finally:
@@ -111,7 +114,12 @@ def _moment(frames: list[BakedFrame], wanted: int | None) -> tuple[int, int | No
 
 
 def _fill(
-    scene: bpy.types.Scene, bake: Bake, found: list[BakedSequence], moment: int, resolution: tuple[int, int]
+    scene: bpy.types.Scene,
+    bake: Bake,
+    found: list[BakedSequence],
+    moment: int,
+    resolution: tuple[int, int],
+    view: Sequence[float] | None,
 ) -> None:
     """Put the bake on a stage, at timeline frame `moment`."""
     from .stage import build_stage
@@ -120,7 +128,7 @@ def _fill(
     scene.frame_set(moment)
     scene.render.resolution_x, scene.render.resolution_y = resolution
     scene.render.resolution_percentage = 100
-    build_stage(scene, _visible(bake, found))
+    build_stage(scene, _visible(bake, found), view)
     import_bake(bake.folder, scene=scene)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import bpy
@@ -14,7 +15,7 @@ from .survey import Box
 __all__ = ["build_stage"]
 
 #: From the subject to the camera and to the lights, in world axes (Z is up).
-TO_CAMERA = Vector((0.42, -1.0, 0.17))
+TO_CAMERA = (0.42, -1.0, 0.17)
 FOCAL_LENGTH, SENSOR_WIDTH = 60.0, 36.0  # mm
 #: The share of the picture's half that stays empty around the subject.
 MARGIN = 0.07
@@ -44,9 +45,9 @@ def _facing(direction: Vector) -> Matrix:
     return direction.to_track_quat("-Z", "Y").to_matrix().to_4x4()
 
 
-def _camera_place(box: Box, aspect: float) -> tuple[Matrix, float]:
+def _camera_place(box: Box, aspect: float, to_camera: Vector) -> tuple[Matrix, float]:
     """Where a camera sees the whole box, and how far that is from the box's centre. `aspect` is width by height."""
-    turned = _facing(-TO_CAMERA)
+    turned = _facing(-to_camera)
     half_of_longer = SENSOR_WIDTH / 2.0 / FOCAL_LENGTH * (1.0 - MARGIN)
     slope_x, slope_y = half_of_longer * min(1.0, aspect), half_of_longer * min(1.0, 1.0 / aspect)
     to_view = turned.inverted()
@@ -54,15 +55,15 @@ def _camera_place(box: Box, aspect: float) -> tuple[Matrix, float]:
     for corner in box.corners - box.centre:
         x, y, nearer = to_view @ Vector(corner)
         distance = max(distance, abs(x) / slope_x + nearer, abs(y) / slope_y + nearer)
-    place = Matrix.Translation(Vector(box.centre) + TO_CAMERA.normalized() * distance) @ turned
+    place = Matrix.Translation(Vector(box.centre) + to_camera.normalized() * distance) @ turned
     return place, distance
 
 
-def _add_camera(scene: bpy.types.Scene, box: Box) -> None:
+def _add_camera(scene: bpy.types.Scene, box: Box, to_camera: Vector) -> None:
     data = bpy.data.cameras.new("Camera")
     data.lens, data.sensor_width, data.sensor_fit = FOCAL_LENGTH, SENSOR_WIDTH, "AUTO"
     camera = bpy.data.objects.new("Camera", data)
-    camera.matrix_world, distance = _camera_place(box, scene.render.resolution_x / scene.render.resolution_y)
+    camera.matrix_world, distance = _camera_place(box, scene.render.resolution_x / scene.render.resolution_y, to_camera)
     data.clip_start, data.clip_end = distance / 100.0, distance * 100.0
     scene.collection.objects.link(camera)
     scene.camera = camera
@@ -101,8 +102,11 @@ def _add_backdrop(scene: bpy.types.Scene) -> None:
         setattr(world.cycles_visibility, ray, False)
 
 
-def build_stage(scene: bpy.types.Scene, box: Box) -> None:
-    """Put camera, lights and backdrop into `scene`, framed on `box`. Takes the picture's shape from the scene."""
-    _add_camera(scene, box)
+def build_stage(scene: bpy.types.Scene, box: Box, view: Sequence[float] | None = None) -> None:
+    """Put camera, lights and backdrop into `scene`, framed on `box`. Takes the picture's shape from the scene.
+
+    `view` points from the subject to the camera.
+    """
+    _add_camera(scene, box, Vector(view or TO_CAMERA))
     _add_lights(scene)
     _add_backdrop(scene)

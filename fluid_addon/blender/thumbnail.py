@@ -138,7 +138,8 @@ def png(pixels: np.ndarray) -> bytes:
     """Red, green and blue from 0 to 1, rows from the top, as a PNG file."""
     height, width = pixels.shape[:2]
     rows = (np.clip(pixels, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-    lines = np.concatenate([np.zeros((height, 1), np.uint8), rows.reshape(height, width * 3)], axis=1)
+    steps = np.concatenate([rows[:, :1], rows[:, 1:] - rows[:, :-1]], axis=1)  # filter 1: the pixel before, modulo 256
+    lines = np.concatenate([np.ones((height, 1), np.uint8), steps.reshape(height, width * 3)], axis=1)
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

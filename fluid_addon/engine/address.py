@@ -45,6 +45,11 @@ class DenseAddress:
         x, y, z = coord
         return (x * self.size[1] + y) * self.size[2] + z
 
+    def coord(self, index: int) -> tuple[int, int, int]:
+        """The voxel that lies at a place in a field's buffer."""
+        row, z = divmod(index, self.size[2])
+        return *divmod(row, self.size[1]), z
+
     def extent(self, block: Block) -> tuple[int, int, int]:
         """Invocations of a kernel that covers the box in blocks, for the dispatch's x, y, z."""
         return self.size[2] // block.along_z, self.size[1], self.size[0] // block.along_x

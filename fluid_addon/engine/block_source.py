@@ -17,6 +17,7 @@ from .block import Block, Chunk
 from .body import OWN, Body, Offset, offset_word
 from .field import Field
 from .formats import Format
+from .nan_check import nan_check
 
 __all__ = ["BlockSource", "choose_block"]
 
@@ -34,7 +35,7 @@ def choose_block(largest: Block, fields: Mapping[str, Field], body: Body, output
     """
     source = BlockSource(largest, fields, body.near, outputs)
     repeated = body.effort + GATHER * (
-        sum(8 * count * voxel_loads(fields[name].format) for name, count in body.samples.items())
+        sum(8 * count * sample_loads(fields[name], part) for (_, name, part), count in body.samples.items())
         + sum(count * voxel_loads(fields[name].format) for name, count in body.far_reads.items())
     )
     while source.block.voxels > 1 and (source.loads() > MOST_LOADS or source.block.voxels * repeated > MOST_EFFORT):
@@ -45,6 +46,11 @@ def choose_block(largest: Block, fields: Mapping[str, Field], body: Body, output
 def voxel_loads(format_: Format) -> int:
     """Gathers for one voxel at a computed place."""
     return format_.components if format_.is_half else -(-format_.bytes_per_voxel // 8)
+
+
+def sample_loads(field: Field, part: str) -> int:
+    """Gathers for one corner of a sample, of one component or all."""
+    return (1 if part else field.format.components) if field.staggered else voxel_loads(field.format)
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class BlockSource:
             for z in range(block.along_z):
                 lines += self._voxel(x, z)
             for name, field in self.outputs.items():
+                lines += self._check(name, field, x)
                 lines += self._store(name, field, x)
         return "\n".join([*lines, "}"]) + "\n"
 
@@ -131,8 +138,11 @@ class BlockSource:
             size = "FS_SIZE_Z" if voxels == 1 else f"FS_SIZE_Z / {voxels}"
             yield from self._axis(f"z{voxels}", size, base, wanted, range(chunks))
 
-    @staticmethod
-    def _axis(axis: str, size: str, base: str, wanted: set[int], inside: range) -> Iterator[str]:
+    @cached_property
+    def _has_faces(self) -> bool:
+        return any(field.staggered for field in self.fields.values())
+
+    def _axis(self, axis: str, size: str, base: str, wanted: set[int], inside: range) -> Iterator[str]:
         boundary = f"FS_BOUNDARY_{axis[0].upper()}"
         for at in sorted(wanted | set(inside)):
             variable = f"{axis}_{offset_word(at)}"
@@ -142,6 +152,8 @@ class BlockSource:
             else:
                 yield f"    int {variable} = fs_bring_in({place}, {size}, {boundary});"
                 yield f"    bool {variable}_there = fs_is_there({place}, {variable}, {boundary});"
+                if at > inside[-1] and self._has_faces:
+                    yield f"    bool {variable}_wall = fs_is_wall({place}, {size}, {boundary});"
                 if axis in ("z2", "z4"):
                     yield f"    bool {variable}_beyond = fs_is_beyond({place}, {variable}, {boundary});"
 
@@ -161,6 +173,12 @@ class BlockSource:
             # Beyond a clamped end lies the end's own voxel: the first of the chunk that was loaded, or its last.
             edge = voxels[0] if z < 0 else voxels[-1]
             yield from (f"    {v} = {axes[2]}_beyond ? {edge} : {v};" for v in used if v != edge)
+        if field.staggered:
+            walls = field.glsl_components(field.background)
+            last = (self.block.along_x - 1, 0, chunks - 1)
+            for axis, part, at, end, outside in zip(axes, "xyz", place, last, walls, strict=True):
+                if at > end:
+                    yield from (f"    {v}.{part} = {axis}_wall ? {outside} : {v}.{part};" for v in used)
         if any(leaves):
             there = " && ".join(f"{axis}_there" for axis, leave in zip(axes, leaves, strict=True) if leave)
             outside = field.glsl(field.background)
@@ -174,6 +192,14 @@ class BlockSource:
         yield f"    stencil({', '.join([f'voxel_index({coord})', coord, *values])});"
         for name, field in self.outputs.items():
             yield f"    {field.format.glsl} {_new_name(name, x, z)} = fs_out_{name};"
+
+    def _check(self, name: str, field: Field, x: int) -> Iterator[str]:
+        """What notices NaN in a row that is about to be stored."""
+        floats = [output for output, behind in self.outputs.items() if behind.format.is_float]
+        if name in floats:
+            places = [f"voxel_index(ivec3(x_{offset_word(x)}, c.y, c.z + {z}))" for z in range(self.block.along_z)]
+            row = [(_new_name(name, x, z), place) for z, place in enumerate(places)]
+            yield from nan_check(field.format, row, floats.index(name))
 
     def _store(self, name: str, field: Field, x: int) -> Iterator[str]:
         chunk = self.block.chunk(field.format)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ..diagnostics import Diagnostic, FluidError, Place, did_you_mean
 from .glsl_tokens import Token, match_bracket, tokenize
-from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
+from .stencil import BACK_BUFFER_SUFFIX, CodePart, StencilDefinition
 
 __all__ = ["OWN", "Body", "Offset", "near_name", "offset_word", "place_in_code", "rewrite_body"]
 
@@ -18,7 +18,8 @@ __all__ = ["OWN", "Body", "Offset", "near_name", "offset_word", "place_in_code",
 Offset = tuple[int, int, int]
 OWN: Offset = (0, 0, 0)
 
-ACCESSES = ("ReadField", "SampleField", "WriteField")
+ACCESSES = ("ReadField", "SampleField", "ClampField", "WriteField")
+BETWEEN = {"SampleField": "sample", "ClampField": "clamp"}  # accesses between voxels
 OWN_VOXEL = ("idx", "coord")
 PREFIX = "fs_"  # every generated name begins with it
 FARTHEST = 1024  # voxels along an axis; a longer way is as rare as it is dear, and goes by the general read
@@ -43,7 +44,8 @@ class Body:
         code: the body with every access rewritten; lines stay.
         near: each field that is read at a fixed offset from the voxel, (0, 0, 0) for the voxel itself, with the offset.
         far_reads: fields read at a computed index or coordinate, and how often the code says so.
-        samples: fields read between voxels, and how often the code says so.
+        samples: fields read between voxels, and how often the code says so, by the access ("sample" or "clamp"), the
+            field, and the one component that is taken of a staggered field ("x", "y", "z"), or "" for the whole value.
         writes: outputs that are written.
         effort: how much there is to compile, in tokens or what takes as long as so many; without the reads.
     """
@@ -51,7 +53,7 @@ class Body:
     code: str
     near: list[tuple[str, Offset]] = field(default_factory=list)
     far_reads: Counter[str] = field(default_factory=Counter)
-    samples: Counter[str] = field(default_factory=Counter)
+    samples: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     writes: set[str] = field(default_factory=set)
     effort: int = 0
 
@@ -68,11 +70,28 @@ def offset_word(offset: int) -> str:
 
 def place_in_code(definition: StencilDefinition, line: int, column: int | None = None, width: int = 1) -> Place | None:
     """A place in the artist's script for line `line` (from 0) of a stencil's code."""
-    if definition.origin is None:
+    origin = definition.origin
+    if origin is None:
         return None
     lines = definition.code.split("\n")
     text = lines[line] if 0 <= line < len(lines) else None
-    return Place(definition.origin.file, definition.origin.line + line, column, width, text)
+    if origin.parts is None:
+        return Place(origin.file, origin.line + line, column, width, text)
+    found = _place_in_parts(origin.parts, text or "", column, width)
+    return found or Place(origin.file, origin.line, column, width, text)
+
+
+def _place_in_parts(parts: tuple[CodePart, ...], line: str, column: int | None, width: int) -> Place | None:
+    """Where a column of a line that was put together stands in the script, or the one expression that it can be about."""
+    for part in parts if column is not None else ():
+        at = line.find(part.text)
+        while at >= 0 and column is not None:
+            if at < column <= at + len(part.text):
+                return Place(part.file, part.line, part.column + column - 1 - at, width, part.shown)
+            at = line.find(part.text, at + 1)
+    expressions = [part for part in parts if part.text in line and not part.text.isidentifier()]
+    longest = expressions[0] if len({part.text for part in expressions}) == 1 else None
+    return longest and Place(longest.file, longest.line, longest.column, len(longest.text), longest.shown)
 
 
 class _Checker:
@@ -156,15 +175,23 @@ class _Checker:
         return self.tokens[start:]
 
 
-def rewrite_body(definition: StencilDefinition, whole_numbers: Collection[str] = ()) -> Body:
+def rewrite_body(
+    definition: StencilDefinition,
+    whole_numbers: Collection[str] = (),
+    staggered: Collection[str] = (),
+    elsewhere: Collection[str] = (),
+) -> Body:
     """Check a body and rewrite its accesses.
 
     `ReadField("f", idx)` and `ReadField("f", coord + ivec3(0, 0, -1))` become the values `fs_near_p0p0p0_f` and
     `fs_near_p0p0m1_f`, a read at a computed place `fs_read_f(where)`, `SampleField("f", p)` becomes `fs_sample_f(p)`
-    and `WriteField("f", idx, v)` becomes `fs_write_f(v)`. Line breaks stay where they are.
+    and `WriteField("f", idx, v)` becomes `fs_write_f(v)`. One component of a sample of a staggered field,
+    `SampleField("f", p).x`, becomes `fs_sampleX_f(p)`, which loads no other. Line breaks stay where they are.
 
     Args:
         whole_numbers: names of fields that hold integers, which have no values between voxels.
+        staggered: names of fields whose components lie on faces.
+        elsewhere: names of fields with voxels of another size than those that the stencil runs over.
 
     Raises:
         FluidError: with every problem that the tokens show: structure, reserved names, undeclared fields,
@@ -189,19 +216,30 @@ def rewrite_body(definition: StencilDefinition, whole_numbers: Collection[str] =
                 checker.complain("glsl-structure", call, f'WriteField("{name}", …) takes a value as third argument.')
                 continue
             edits.append((first, checker.tokens[comma_after].end, f"{PREFIX}write_{name}("))
+        elif call.text == "ReadField" and name in elsewhere:
+            message = f'"{name}" has voxels of another size than those that "{definition.name}" runs over.'
+            hint = f'Use SampleField("{name}", vec3(coord)); its position counts the voxels that the stencil runs over.'
+            checker.complain("other-resolution", name_token, message, hint)
         elif call.text == "ReadField" and offset is not None and closing == comma + 1 + len(location):
             if (name, offset) not in body.near:
                 body.near.append((name, offset))
             edits.append((first, checker.tokens[closing].end, near_name(name, offset)))
         else:
-            sampled = call.text == "SampleField"
-            if sampled and name in whole_numbers:
+            between = BETWEEN.get(call.text)
+            if between and name in whole_numbers:
                 message = f'"{name}" holds whole numbers, so there is nothing between its voxels.'
                 checker.complain("glsl-type", call, message, "Use ReadField.")
                 continue
-            (body.samples if sampled else body.far_reads)[name] += 1
-            verb = "sample" if sampled else "read"
-            edits.append((first, checker.tokens[comma].end, f"{PREFIX}{verb}_{name}("))
+            part = ""
+            if between and name in staggered and closing is not None:
+                part = _component(checker.tokens[closing + 1 : closing + 3])
+            if part and closing is not None:
+                edits.append((checker.tokens[closing].end, checker.tokens[closing + 2].end, ""))
+            if between:
+                body.samples[between, name, part] += 1
+            else:
+                body.far_reads[name] += 1
+            edits.append((first, checker.tokens[comma].end, f"{PREFIX}{between or 'read'}{part.upper()}_{name}("))
     if checker.found:
         raise FluidError(*sorted(checker.found, key=lambda d: d.place.line if d.place else 0))
     body.code = _apply(definition.code, edits)
@@ -228,7 +266,7 @@ def _allowed(checker: _Checker, call: Token, token: Token, name: str, own: bool,
         hint = hint or did_you_mean(name, definition.inputs) or f'Add "{name}" to inputs.'
         checker.complain("not-an-input", token, f'"{name}" is not among the inputs of "{definition.name}".', hint)
         return False
-    elsewhere = call.text == "SampleField" or not own
+    elsewhere = call.text in BETWEEN or not own
     if elsewhere and name in definition.outputs:
         hint = f'Write "{name}{BACK_BUFFER_SUFFIX}" instead, and the old values stay readable everywhere.'
         message = f'"{name}" is updated in place, so it can be read at "idx" or "coord" only.'
@@ -240,6 +278,12 @@ def _allowed(checker: _Checker, call: Token, token: Token, name: str, own: bool,
         checker.complain("needs-halos", token, message, "Say requires_halos = true.")
         return False
     return True
+
+
+def _component(following: list[Token]) -> str:
+    """"x" of `.x` after a call, "" where the whole value is used."""
+    words = [token.text for token in following]
+    return words[1] if words[:1] == ["."] and words[1:] in (["x"], ["y"], ["z"]) else ""
 
 
 def _offset(location: list[Token]) -> Offset | None:

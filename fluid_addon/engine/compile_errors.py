@@ -17,7 +17,7 @@ __all__ = ["explain", "further_errors"]
 
 MOST_ERRORS = 8
 
-_GENERATED = re.compile(r"fs_(near_(?:[pm]\d+){3}|read|sample|write)_(\w+)")
+_GENERATED = re.compile(r"fs_(near_(?:[pm]\d+){3}|read|sample[XYZ]?|clamp[XYZ]?|write)_(\w+)")
 _VECTOR = re.compile(r"(\d)-component vector of (bool|int|uint|float)")
 _LETTERS = {"bool": "b", "int": "i", "uint": "u", "float": ""}
 _TYPE = r"\b(?:float|int|uint|bool|[biu]?vec[234]|mat[234])"
@@ -27,7 +27,7 @@ _QUALIFIERS = re.compile(r"\b(global|temp|const( \(read only\))?|in|highp|layout
 _VOCABULARY = """
 float abs acos asin atan ceil clamp cos cross distance dot exp floor fract length log max min mix mod normalize pow
 reflect sign sin smoothstep sqrt step tan vec2 vec3 vec4 ivec3 int bool dt time frame voxel_size domain_size params
-idx coord InDomain Random Random3 Noise CurlNoise ReadField SampleField WriteField
+idx coord InDomain Random Random3 Noise CurlNoise ReadField SampleField ClampField WriteField
 """
 _KNOWN = frozenset(re.findall(r"\w+", _VOCABULARY))
 
@@ -149,8 +149,11 @@ def _wrong_access(
             f'WriteField("{name}", …) needs a {field.format.glsl}, because "{field.name}" is {field.format.name}.'
         )
         hint = f"Write {field.format.glsl}(…) around the value, or take one component of it."
-    elif verb == "sample":
+    elif call == "SampleField":
         sentence, hint = f'SampleField("{name}", …) takes a vec3 in voxels.', "Write vec3(coord) + offset."
+    elif call == "ClampField":
+        sentence = f'ClampField("{name}", …) takes a vec3 in voxels and a {field.format.glsl}.'
+        hint = f'Write ClampField("{name}", vec3(coord) + offset, {field.format.glsl}(…)).'
     else:
         sentence = f'ReadField("{name}", …) takes an index or an ivec3.'
         hint = "Write ivec3(…) around the coordinate, or use SampleField to read between voxels."
@@ -159,7 +162,7 @@ def _wrong_access(
 
 def _call(verb: str) -> str:
     """The access that the artist wrote, by the verb of its generated name."""
-    return {"sample": "SampleField", "write": "WriteField"}.get(verb, "ReadField")
+    return {"s": "SampleField", "c": "ClampField", "w": "WriteField"}.get(verb[0], "ReadField")
 
 
 _MARKS = {

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ..gpu.compiler import CompileError, Compiler
 from .block import Block
 from .body import rewrite_body
 from .compile_errors import explain, further_errors
-from .field import Field, Value, check_name, check_value, find_field, parse_format
+from .field import DOMAIN, Field, Value, check_name, check_staggered, check_value, find_field, parse_format
 from .kernel_source import Constants, KernelSource, generate
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
@@ -41,12 +42,16 @@ class Stencil:
     Attributes:
         slots: names of the buffers that its kernel binds, in order; `X_new` is the back buffer of `X`.
         block: the voxels that one invocation of its kernel computes.
+        resolution: of its outputs, and so of the voxels that it runs over.
+        others: the further resolutions of the fields that it samples.
     """
 
     definition: StencilDefinition
     enabled: bool
     slots: tuple[str, ...]
     block: Block
+    resolution: Fraction
+    others: tuple[Fraction, ...]
     spirv: bytes
 
     @property
@@ -76,7 +81,8 @@ class Declarations:
 
     Attributes:
         version: grows with every change that makes a recorded step out of date.
-        largest_block: what one invocation of a kernel may compute at most, by the device and the domain.
+        largest_blocks: what one invocation of a kernel may compute at most, by the resolution of what it runs over;
+            one voxel where nothing is said.
     """
 
     def __init__(self, compiler: Compiler) -> None:
@@ -84,9 +90,11 @@ class Declarations:
         self.fields: dict[str, Field] = {}
         self.stencils: dict[str, Stencil] = {}
         self.version = 0
-        self.largest_block = Block()
+        self.largest_blocks: dict[Fraction, Block] = {}
 
-    def add_field(self, name: str, format_: int, init: Value) -> Field:
+    def add_field(
+        self, name: str, format_: int, init: Value, staggered: bool = False, resolution: Fraction = DOMAIN
+    ) -> Field:
         """Declare a field.
 
         Raises:
@@ -96,7 +104,9 @@ class Declarations:
         if name in self.fields:
             raise fail("duplicate-name", f'There is a field "{name}" already.', "Choose another name.")
         kind = parse_format(format_)
-        field = Field(name, kind, check_value(name, kind, init))
+        if staggered:
+            check_staggered(name, kind)
+        field = Field(name, kind, check_value(name, kind, init), staggered=staggered, resolution=resolution)
         self.fields[name] = field
         self.version += 1
         return field
@@ -114,19 +124,27 @@ class Declarations:
             message = f'"iterations" is {definition.iterations}; it lies between 1 and {MAX_ITERATIONS}.'
             raise fail("bad-argument", message)
         self._check_fields(definition)
-        body = rewrite_body(definition, [f.name for f in self.fields.values() if not f.format.is_float])
-        source = generate(definition, body, self.fields, constants, self.largest_block)
+        fields = self.fields.values()
+        whole_numbers = [field.name for field in fields if not field.format.is_float]
+        staggered = [field.name for field in fields if field.staggered]
+        resolution = self._resolution(definition)
+        elsewhere = [field.name for field in fields if field.resolution != resolution]
+        body = rewrite_body(definition, whole_numbers, staggered, elsewhere)
+        largest = self.largest_blocks.get(resolution, Block())
+        source = generate(definition, body, self.fields, constants, largest)
         try:
             spirv = self._compile(source)
         except CompileError as error:
 
             def compile_other(code: str) -> None:
                 other = replace(body, code=code)
-                self._compile(generate(definition, other, self.fields, constants, self.largest_block))
+                self._compile(generate(definition, other, self.fields, constants, largest))
 
             every = further_errors(error, definition, body.code, compile_other)
             raise explain(every, definition, self.fields, constants) from error
-        stencil = Stencil(definition, definition.enabled, source.slots, source.block, spirv)
+        stencil = Stencil(
+            definition, definition.enabled, source.slots, source.block, resolution, source.others, spirv
+        )
         for name in stencil.swaps:
             self.fields[name].has_back = True
         self.stencils[definition.name] = stencil
@@ -156,6 +174,17 @@ class Declarations:
         for names in (definition.inputs, definition.outputs):
             if len(set(names)) != len(names):
                 raise fail("duplicate-name", f'"{definition.name}" names a field twice.')
+        self._resolution(definition)
+
+    def _resolution(self, definition: StencilDefinition) -> Fraction:
+        """The one resolution of a stencil's outputs."""
+        found = {name: self.fields[name.removesuffix(BACK_BUFFER_SUFFIX)].resolution for name in definition.outputs}
+        first = definition.outputs[0]
+        for name, resolution in found.items():
+            if resolution != found[first]:
+                message = f'"{first}" and "{name}" have voxels of different sizes, and "{definition.name}" writes both.'
+                raise fail("other-resolution", message, "Write fields of each resolution with a stencil of their own.")
+        return found[first]
 
     def stencil(self, name: str) -> Stencil:
         """The stencil of that name.

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ __all__ = ["Domain", "parse_boundary"]
 
 MAX_VOXELS = 2**31 - 1  # a voxel's index is a 32-bit integer in kernels
 DEFAULT_VOXEL_SIZE = 0.1
+VOXEL_SIZE_CONSTANT = 10  # the id of a specialisation constant; those before it are the address'
 
 
 def parse_boundary(given: str | Sequence[str] | None) -> tuple[Boundary, Boundary, Boundary]:
@@ -100,6 +103,39 @@ class Domain:
     @property
     def address(self) -> DenseAddress:
         return DenseAddress(self.size)
+
+    def constants(self) -> dict[int, int]:
+        """Specialisation constants of `shaders/include/address.glsl`, by id."""
+        with np.errstate(over="ignore", under="ignore"):
+            bits = int(np.float32(self.voxel_size).view(np.uint32))
+        return self.address.constants(self.boundary) | {VOXEL_SIZE_CONSTANT: bits}
+
+    def at(self, resolution: Fraction) -> Domain:
+        """The box in `resolution` times the voxels along each axis, rounded up. The low corner stays where it is."""
+        if resolution == 1:
+            return self
+        x, y, z = (math.ceil(n * resolution) for n in self.size)
+        low_x, low_y, low_z = (math.floor(n * resolution) for n in self.low)
+        edge = 1 / float(resolution)
+        to_ours = np.diag([edge, edge, edge, 1.0])  # from index coordinates there to those here
+        to_ours[:3, 3] = np.array(self.low) - 0.5 - (np.array([low_x, low_y, low_z]) - 0.5) * edge
+        return Domain((x, y, z), (low_x, low_y, low_z), self.transform @ to_ours, self.boundary)
+
+    def check_resolution(self, resolution: Fraction) -> None:
+        """Hold the box in other voxels against what can be.
+
+        Raises:
+            FluidError: `bad-extent` for too many voxels, or a periodic axis that would get a longer period.
+        """
+        finer = self.at(resolution).address
+        if finer.voxels > MAX_VOXELS:
+            message = f'"resolution" {resolution} makes {finer.voxels:,} voxels; {MAX_VOXELS:,} is the most.'
+            raise fail("bad-extent", message, "Make the domain smaller.")
+        for axis, (n, rule) in enumerate(zip(self.size, self.boundary, strict=True)):
+            if rule is Boundary.PERIODIC and (n * resolution).denominator != 1:
+                message = f'"resolution" {resolution} makes no whole period of the {n} voxels along {"xyz"[axis]}.'
+                hint = f"Make a periodic side of domain_size a multiple of {resolution.denominator}."
+                raise fail("bad-extent", message, hint)
 
 
 def check_size(size: Sequence[int]) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ..diagnostics import FluidError, Place
 from ..volumes.bake import Bake
+from ..volumes.scene_meshes import MeshSource
 
 __all__ = ["EngineEnvironment", "NoParameters", "ParameterValues"]
 
@@ -50,6 +51,7 @@ class EngineEnvironment:
         cache: folder for compiled kernels, or None.
         device, gpu_count: override the script's options.
         first_frame, last_frame: exports before the first are left out; steps after the last are not computed.
+        objects: the meshes of an object of the scene; None where they are captured only after a check.
         problem: in a check, told of each error so that the script goes on; None raises errors.
         check: nothing is computed and no device is opened.
     """
@@ -66,5 +68,6 @@ class EngineEnvironment:
     gpu_count: int | None = None
     first_frame: int | None = None
     last_frame: int | None = None
+    objects: Callable[[str], MeshSource | None] = lambda _name: None
     problem: Callable[[FluidError], None] | None = None
     check: bool = False

@@ -22,8 +22,10 @@ from ..volumes.grid import Grid, GridClass, GridKind
 from ..volumes.nanovdb_writer import write_nvdb
 from ..volumes.openvdb_files import VdbFrame, VdbGrid, write_vdb
 from .domain import Domain
+from .faces import at_centres
 from .field import Field
 from .simulation import Simulation
+from .status import status_clear
 
 __all__ = ["RING", "ExportRequest", "Exporter"]
 
@@ -75,7 +77,7 @@ class Exporter:
         self._simulation, self._bake, self._written, self._cancelled = simulation, bake, written, cancelled
         self._slots: list[_Slot] = []
         self._free: queue.Queue[_Slot] = queue.Queue()
-        self._work: queue.Queue[tuple[ExportRequest, _Slot, int] | None] = queue.Queue()
+        self._work: queue.Queue[tuple[ExportRequest, _Slot, int, int] | None] = queue.Queue()
         self._error: FluidError | None = None
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="fluid export", daemon=True)
@@ -89,17 +91,18 @@ class Exporter:
         """
         self.raise_pending()
         sizes = [f.buffer(f.name).size for f in request.fields]
-        self._make_room(sum(sizes))
+        status = self._simulation.status.buffer
+        self._make_room(sum(sizes) + status.size)
         slot = self._take()
-        key = tuple(id(f.buffer(f.name)) for f in request.fields)
+        key = (id(status), *(id(f.buffer(f.name)) for f in request.fields))
         if key not in slot.encoded:
-            copies, offset = [], 0
+            copies, offset = [Copy(status, slot.buffer, status.size)], status.size
             for field, size in zip(request.fields, sizes, strict=True):
                 copies.append(Copy(field.buffer(field.name), slot.buffer, size, target_offset=offset))
                 offset += size
             slot.encoded[key] = self._simulation.execution.encode(Recording("export", list(copies)))
         ticket = self._simulation.execution.submit(slot.encoded[key])
-        self._work.put((request, slot, ticket))
+        self._work.put((request, slot, ticket, status.size))
 
     def _make_room(self, size: int) -> None:
         if self._slots and self._slots[0].buffer.size >= size:
@@ -142,12 +145,12 @@ class Exporter:
 
     def _write_all(self) -> None:
         while (item := self._work.get()) is not None:
-            request, slot, ticket = item
+            request, slot, ticket, fields_at = item
             try:
                 if not self._abandoned.is_set() and self._error is None:
                     self._simulation.execution.wait(ticket, self._abandoned.is_set)
                     slot.buffer.invalidate()
-                    self._write(request, slot.buffer)
+                    self._write(request, slot.buffer, fields_at)
             except FluidError as error:
                 _forget_locals(error)
                 if error.code != "cancelled":
@@ -160,15 +163,20 @@ class Exporter:
             finally:
                 self._free.put(slot)
 
-    def _write(self, request: ExportRequest, buffer: Buffer) -> None:
+    def _write(self, request: ExportRequest, buffer: Buffer, fields_at: int) -> None:
+        """Write the fields that begin at `fields_at`, behind the status words."""
         assert buffer.host is not None, "readback memory is always mapped"
-        domain, offset, arrays = self._simulation.domain, 0, []
+        if not status_clear(buffer.host[:fields_at]):
+            return  # the next look at the status says why
+        offset, arrays = fields_at, []
         for field in request.fields:
+            domain = self._simulation.domain.at(field.resolution)
             size = domain.address.voxels * field.format.bytes_per_voxel
             raw = buffer.host[offset : offset + size]
-            arrays.append(domain.address.to_array(raw, field.format.dtype, field.format.components))
+            values = domain.address.to_array(raw, field.format.dtype, field.format.components)
+            arrays.append(at_centres(values, field.background, domain.boundary) if field.staggered else values)
             offset += field.buffer(field.name).size
-        size = write_frame(self._bake, domain, request, arrays)
+        size = write_frame(self._bake, self._simulation.domain, request, arrays)
         self._written(request, size)
 
     def _release_slots(self) -> None:
@@ -200,17 +208,18 @@ def write_frame(bake: Bake, domain: Domain, request: ExportRequest, arrays: Sequ
     path = bake.frame_path(request.path)
     wide = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
     pairs = list(zip(request.fields, wide, strict=True))
+    placed = [(field, array, domain.at(field.resolution)) for field, array in pairs]
     kinds: dict[str, GridKind]
     if request.path.lower().endswith(".nvdb"):
         grids = [
-            Grid.from_dense(f.name, a, domain.low, domain.transform, _background(f), _grid_class(f)) for f, a in pairs
+            Grid.from_dense(f.name, a, on.low, on.transform, _background(f), _grid_class(f)) for f, a, on in placed
         ]
         write_nvdb(path, grids)
         kinds = {grid.name: grid.kind for grid in grids}
     else:
         half = request.half
         made = [
-            VdbGrid(f.name, a, domain.low, domain.transform, _background(f), _grid_class(f), half) for f, a in pairs
+            VdbGrid(f.name, a, on.low, on.transform, _background(f), _grid_class(f), half) for f, a, on in placed
         ]
         kinds = write_vdb(path, VdbFrame(made, request.frame, request.time))
     return bake.add_frame(request.path, time=request.time, grids=kinds, measured=_measured(domain, pairs)).size

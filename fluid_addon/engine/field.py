@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,22 @@ from ..volumes.grid import GridClass
 from .formats import Format
 from .stencil import BACK_BUFFER_SUFFIX
 
-__all__ = ["Field", "Value", "check_name", "check_value", "parse_format"]
+__all__ = [
+    "DOMAIN",
+    "RESOLUTIONS",
+    "Field",
+    "Value",
+    "check_name",
+    "check_staggered",
+    "check_value",
+    "parse_format",
+    "parse_resolution",
+]
 
 Value = float | int | tuple[float, ...]
+
+DOMAIN = Fraction(1)
+RESOLUTIONS = (Fraction(1, 4), Fraction(1, 2), DOMAIN, Fraction(2), Fraction(3), Fraction(4))
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}\Z")
 _GLSL_WORDS = frozenset(["dt", "time", "frame", "voxel_size", "domain_size", "params", "idx", "coord"])
@@ -33,6 +47,8 @@ class Field:
         has_back: a stencil writes `X_new`.
         buffers: the field's one or two buffers, made when the simulation is; `front` of them is the field.
         grid_class: OpenVDB's word for what the values are.
+        staggered: component i lies in the middle of the voxel's low face along axis i, at coord - 0.5 e_i.
+        resolution: voxels along each axis for one of the domain, one of `RESOLUTIONS`.
     """
 
     name: str
@@ -42,6 +58,8 @@ class Field:
     buffers: list[Buffer] = field(default_factory=list)
     front: int = 0
     grid_class: GridClass = "fog volume"
+    staggered: bool = False
+    resolution: Fraction = DOMAIN
 
     def buffer(self, role: str) -> Buffer:
         """The buffer that `name` or `name_new` stands for at this moment."""
@@ -60,8 +78,12 @@ class Field:
         """`value` as a GLSL constant of the field's type."""
         if not self.format.is_float:
             return f"{self.format.glsl}({int(value[0])}{'u' if self.format is Format.R32UI else ''})"
+        return f"{self.format.glsl}({', '.join(self.glsl_components(value))})"
+
+    def glsl_components(self, value: tuple[float | int, ...]) -> list[str]:
+        """The components of `value`, floats, as GLSL constants of what a voxel stores."""
         stored: npt.NDArray[np.float32] = np.array(value).astype(self.format.dtype).astype(np.float32)
-        return f"{self.format.glsl}({', '.join(repr(float(v)) for v in stored)})"
+        return [repr(float(v)) for v in stored]
 
 
 def check_name(name: str, what: str) -> None:
@@ -79,6 +101,21 @@ def check_name(name: str, what: str) -> None:
             base = name.removesuffix(BACK_BUFFER_SUFFIX)
             hint = f'"{name}" is the back buffer that "{base}" gets by itself once a stencil writes it.'
         raise fail("bad-name", f'"{name}" cannot be the name of a field.', hint)
+
+
+def check_staggered(name: str, format_: Format) -> None:
+    """Three components have three faces. Raises FluidError `bad-argument` for a format without them."""
+    if not (format_.is_float and format_.components == 3):
+        message = f'"{name}" is {format_.name}, and only a vector of three lies on the faces of voxels.'
+        raise fail("bad-argument", message, "Use Format.R32G32B32F or Format.R16G16B16F, or leave staggered out.")
+
+
+def parse_resolution(given: float) -> Fraction:
+    """One of `RESOLUTIONS`. Raises FluidError `bad-argument` for any other."""
+    if given not in RESOLUTIONS:
+        known = ", ".join(map(str, RESOLUTIONS[:-1]))
+        raise fail("bad-argument", f'"resolution" is {given:g}; it is {known} or {RESOLUTIONS[-1]}.')
+    return Fraction(given)
 
 
 def parse_format(given: int) -> Format:

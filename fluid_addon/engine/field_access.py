@@ -10,6 +10,7 @@ from .block import Block, Chunk
 from .body import Body
 from .field import Field
 from .formats import Format
+from .sampling import Lattice, sampler
 
 __all__ = ["buffer_types", "chunk_load", "chunk_store", "readers", "voxel_load", "writer"]
 
@@ -19,6 +20,7 @@ _COMPONENTS = "xyzw"
 def buffer_types(formats: list[Format], block: Block) -> list[str]:
     """The types of the references through which buffers are reached."""
     kinds = {format_.glsl_stored: format_.dtype.itemsize for format_ in formats}
+    kinds |= {format_.glsl_stored_scalar: format_.dtype.itemsize for format_ in formats if format_.components == 3}
     if block.words:
         kinds["uint64_t"] = 8
     return [
@@ -93,7 +95,7 @@ def chunk_store(name: str, field: Field, chunk: Chunk) -> list[str]:
     return [*lines, "}"]
 
 
-def readers(field: Field, body: Body) -> list[str]:
+def readers(field: Field, body: Body, lattice: Lattice) -> list[str]:
     """What the artist's reads at computed places and between voxels call."""
     kind, name = field.format.glsl, field.name
     outside = field.glsl(field.background)
@@ -105,27 +107,22 @@ def readers(field: Field, body: Body) -> list[str]:
                 "    int i;",
                 "    bool inside = locate(c, i);",
                 f"    {kind} v = fs_load_{name}(i);",
+                *(_walls(field) if field.staggered and where == "ivec3" else ()),
                 f"    return inside ? v : {outside};",
                 "}",
             ]
-    if name in body.samples:
-        lines += [
-            f"{kind} fs_corner_{name}(const int x, const int y, const int z, const bool inside) {{",
-            f"    {kind} v = fs_load_{name}(voxel_index(ivec3(x, y, z)));",
-            f"    return inside ? v : {outside};",
-            "}",
-            f"{kind} fs_sample_{name}(const vec3 p) {{",
-            *(f"    fs_Span {a} = fs_span(p.{a}, FS_SIZE_{a.upper()}, FS_BOUNDARY_{a.upper()});" for a in "xyz"),
-        ]
-        for x in ("low", "high"):
-            for y in ("low", "high"):
-                low, high = (
-                    f"fs_corner_{name}(x.{x}, y.{y}, z.{z}, all(bvec3(x.has_{x}, y.has_{y}, z.has_{z})))"
-                    for z in ("low", "high")
-                )
-                lines.append(f"    {kind} {x}_{y} = mix({low}, {high}, z.part);")
-        lines += ["    return mix(mix(low_low, low_high, y.part), mix(high_low, high_high, y.part), x.part);", "}"]
+    for access, part in sorted({(access, part) for access, sampled, part in body.samples if sampled == name}):
+        lines += sampler(field, lattice, access, part)
     return lines
+
+
+def _walls(field: Field) -> list[str]:
+    """Beyond the high end of a clamped axis a face along that axis has no flow but the background's."""
+    outside = field.glsl_components(field.background)
+    return [
+        f"    v.{a} = fs_is_wall(c.{a}, FS_SIZE_{a.upper()}, FS_BOUNDARY_{a.upper()}) ? {wall} : v.{a};"
+        for a, wall in zip("xyz", outside, strict=True)
+    ]
 
 
 def writer(name: str, field: Field) -> list[str]:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,23 +12,22 @@ import numpy.typing as npt
 
 from ..diagnostics import FluidError, fail
 from ..gpu.compiler import Compiler
-from ..volumes.export_path import checked_export_path, timeline_frame
+from .bake_exports import BakeExports
 from .declarations import Declarations, shader_includes
 from .domain import Domain, parse_boundary
 from .environment import EngineEnvironment
-from .export import Exporter, ExportRequest
-from .export_choice import exportable, numbered
-from .field import Field, Value, check_value, find_field
+from .export_choice import numbered
+from .field import Field, Value, check_value, find_field, parse_resolution
 from .grid_source import GridSource, grid_path
 from .kernel_source import Constants
-from .pace import MAX_SUBSTEPS, Pace, check_run
+from .pace import check_dt, check_run
+from .scene_object import declare_object
 from .reduction import OPERATIONS, check_operation
-from .simulation import CONSTANTS_BYTES, Simulation
+from .simulation import Simulation
 from .stencil import StencilDefinition
+from .stepping import Stepping
 
 __all__ = ["FluidEngine"]
-
-_FIXED = struct.Struct("<ffif")
 
 
 class FluidEngine:
@@ -65,12 +63,9 @@ class FluidEngine:
     ) -> None:
         self._environment = environment or EngineEnvironment()
         self._simulation: Simulation | None = None
-        self._exporter: Exporter | None = None
         self._source: GridSource | None = None
-        self._frame, self._time = 0, 0.0
         self._failed: set[str] = set()
         self.guessed = False  # in a check, values were asked for that only a run knows
-        self._announced: tuple[int, int] | None = None
         rules = parse_boundary(boundary)
         if grid_file is not None:
             self._source = GridSource(grid_path(self._environment.folder, grid_file))
@@ -92,6 +87,9 @@ class FluidEngine:
             self._simulation = Simulation(
                 self.domain, self._declarations, compiler, wanted=wanted, cache=cache, cancelled=cancelled
             )
+        self._exports = BakeExports(self._simulation, self._environment)
+        pending = self._exports.raise_pending
+        self._stepping = Stepping(self.domain, self._declarations, self._simulation, self._environment, pending)
 
     def _say_what_is_degraded(self, gpu_count: int | None, sparse: bool | None) -> None:
         environment = self._environment
@@ -108,31 +106,77 @@ class FluidEngine:
     @property
     def frame(self) -> int:
         """Frames computed so far."""
-        return self._frame
+        return self._stepping.frame
 
     @property
     def time(self) -> float:
         """Seconds simulated so far."""
-        return self._time
+        return self._stepping.time
+
+    @property
+    def domain_size(self) -> tuple[int, int, int]:
+        """Voxels along x, y, z."""
+        return self.domain.size
+
+    @property
+    def voxel_size(self) -> float:
+        """Edge of a voxel in world units."""
+        return self.domain.voxel_size
+
+    @property
+    def origin(self) -> tuple[float, float, float]:
+        """World position of the low corner of the domain."""
+        return self.domain.origin
+
+    @property
+    def boundary(self) -> tuple[str, str, str]:
+        """The rule of each axis: "open", "clamp" or "periodic"."""
+        x, y, z = (rule.name.lower() for rule in self.domain.boundary)
+        return x, y, z
 
     @property
     def fields(self) -> dict[str, Field]:
         """The declared fields by name."""
         return self._declarations.fields
 
-    def add_field(self, name: str, format: int, init: Value = 0.0) -> None:  # noqa: A002 - the artist's own word
-        """Declare a field; `init` is its background.
+    def add_field(
+        self,
+        name: str,
+        format: int,  # noqa: A002 - the artist's own word
+        init: Value = 0.0,
+        *,
+        staggered: bool = False,
+        resolution: float = 1.0,
+    ) -> None:
+        """Declare a field.
+
+        Args:
+            init: its background.
+            staggered: component i lies on the low face of each voxel along axis i; for vectors of three.
+            resolution: voxels along each axis for one of the domain: 1/4, 1/2, 1, 2, 3 or 4.
 
         Raises:
-            FluidError: `bad-name`, `duplicate-name`, `unknown-format`, `bad-argument`, `not-finite`, `grid-mismatch`,
-                `domain-too-large`, `device-feature`.
+            FluidError: `bad-name`, `duplicate-name`, `unknown-format`, `bad-argument`, `not-finite`, `bad-extent`,
+                `grid-mismatch`, `domain-too-large`, `device-feature`.
         """
-        field = self._declarations.add_field(name, format, init)
-        values = self._source.values(field, self.domain) if self._source else None
+        scale = parse_resolution(resolution)
+        self.domain.check_resolution(scale)
+        field = self._declarations.add_field(name, format, init, staggered, scale)
+        values = self._source.values(field, self.domain.at(scale)) if self._source else None
         if self._simulation is not None:
             self._simulation.check_field(field)
             if values is not None:
                 self._simulation.start_from(field, values)
+
+    def add_object(self, name: str, object: str) -> None:  # noqa: A002 - the artist's own word
+        """Declare "NAME_distance" and "NAME_velocity", which follow an object of the scene.
+
+        Raises:
+            FluidError: as `add_field`, and `unknown-object`, `mesh-missing`, `mesh-broken`.
+        """
+        made = declare_object(name, object, self.domain, self._environment, self.add_field, self.fields)
+        if made is not None and self._simulation is not None:
+            self._stepping.follow(made)
 
     def add_stencil(self, definition: StencilDefinition) -> None:
         """Check and compile a stencil; nothing of it runs before all of it is right.
@@ -167,20 +211,20 @@ class FluidEngine:
         Raises:
             FluidError: `bad-argument`, `cancelled`, `device-lost`, or the error of an export under way.
         """
-        self._check_dt(dt)
-        self._advance(dt, self._frame + 1)
-        self._frame += 1
-        self._tell_step()
+        self._stepping.step(dt)
 
     def run_stencil(self, name: str, dt: float | None = None) -> None:
-        """Run one stencil by hand; time and frame stay. `dt` is what the code sees, default 0."""
+        """Run one stencil by hand; time and frame stay. `dt` is what the code sees, default 0.
+
+        Raises:
+            FluidError: `unknown-stencil`, and those of `step`.
+        """
         if name in self._failed:
             return
         self._declarations.stencil(name)
-        if self._simulation is not None and not self._after_last(self._frame + 1):
-            self._raise_pending()
-            self._announce_plan()
-            self._simulation.run_stencil(name, self._constants(dt or 0.0, max(self._frame, 1)))
+        if dt:
+            check_dt(abs(dt))
+        self._stepping.run_stencil(name, dt or 0.0)
 
     def run(
         self,
@@ -205,74 +249,9 @@ class FluidEngine:
         check_run(self.fields, frames, fps, substeps, cfl, export)
         self._environment.observe("plan", {"frames": frames})
         for _ in range(frames):
-            number, end = self._frame + 1, self._time + 1.0 / fps
-            self._run_frame(1.0 / fps, substeps, cfl, number)
-            self._time, self._frame = end, number
-            self._tell_step()
+            self._stepping.run_frame(1.0 / fps, substeps, cfl)
             if export is not None:
-                self.export_vdb(numbered(export, number), fields, half)
-
-    def _run_frame(self, seconds: float, substeps: int | Literal["auto"], cfl: float, number: int) -> None:
-        if substeps != "auto":
-            for _ in range(substeps):
-                self._advance(seconds / substeps, number)
-            return
-        for dt in self._adaptive(seconds, cfl, number):
-            self._advance(dt, number)
-
-    def _adaptive(self, seconds: float, cfl: float, frame: int) -> Iterator[float]:
-        """Step lengths that land on the frame, each chosen when the ones before it are computed."""
-        pace = Pace(seconds, cfl, self.domain.voxel_size)
-        while pace.left > 0:
-            speed = 0.0
-            if self._simulation is not None and not self._after_last(frame):
-                (speed,) = self._simulation.reduce(self.fields["velocity"], "length")
-            yield pace.next_step(speed, frame)
-        if pace.exceeded:
-            self._environment.note(f"Frame {frame} would need over {MAX_SUBSTEPS} substeps; its last step is longer.")
-
-    def _check_dt(self, dt: float) -> None:
-        if not (dt > 0 and math.isfinite(dt)):
-            raise fail("bad-argument", f'"dt" is {dt:g}; it is a number of seconds above 0.', "Write sim:step(1/24).")
-
-    def _after_last(self, frame: int) -> bool:
-        last = self._environment.last_frame
-        return last is not None and frame > last
-
-    def _advance(self, dt: float, frame: int) -> None:
-        if self._simulation is not None and not self._after_last(frame):
-            if self._environment.cancelled():
-                raise fail("cancelled", "The run was cancelled.")
-            self._raise_pending()
-            self._announce_plan()
-            self._simulation.step(self._constants(dt, frame))
-        self._time += dt
-
-    def _constants(self, dt: float, frame: int) -> bytes:
-        parameters = self._environment.parameters
-        names = parameters.names()
-        values = [parameters.value_at(name, frame) for name, _ in names]
-        kinds = "".join("I" if is_bool else "f" for _, is_bool in names)
-        packed = _FIXED.pack(dt, self._time, frame, self.domain.voxel_size) + struct.pack("<" + kinds, *values)
-        if len(packed) > CONSTANTS_BYTES:
-            raise fail("bad-argument", f"A script declares at most {(CONSTANTS_BYTES - _FIXED.size) // 4} parameters.")
-        return packed
-
-    def _announce_plan(self) -> None:
-        if self._simulation is None:
-            return
-        state = (self._declarations.version, self._simulation.export_bytes)
-        if state != self._announced:
-            self._announced = state
-            self._simulation.check_memory()
-            plan = self._simulation.plan()
-            details = {"table": plan.table(), "bytes": plan.total(), "device": self._simulation.device.info.name}
-            self._environment.observe("memory", details)
-
-    def _tell_step(self) -> None:
-        if not self._after_last(self._frame):
-            details = {"frame": self._frame, "time": self._time, "voxels": self.domain.address.voxels}
-            self._environment.observe("step", details)
+                self.export_vdb(numbered(export, self.frame), fields, half)
 
     # ----- values
 
@@ -288,7 +267,7 @@ class FluidEngine:
             values = self._simulation.reduce(found, op)
         else:  # in a check a field is what it was at its start
             self.guessed = True
-            scale = self.domain.address.voxels if op == "sum" else 1
+            scale = self.domain.at(found.resolution).address.voxels if op == "sum" else 1
             values = tuple(v * scale for v in found.background)
             values = (math.hypot(*values),) if OPERATIONS[op].root else values
         return values[0] if len(values) == 1 else values
@@ -297,14 +276,16 @@ class FluidEngine:
         """The value of one voxel.
 
         Raises:
-            FluidError: `unknown-field`, `bad-argument` for a coordinate outside the domain.
+            FluidError: `unknown-field`, `bad-argument` for a coordinate outside the field.
         """
         found = find_field(self.fields, field)
-        if len(coord) != 3 or any(int(c) != c or not 0 <= c < n for c, n in zip(coord, self.domain.size, strict=True)):
+        extent = self.domain.at(found.resolution).size
+        if len(coord) != 3 or any(int(c) != c or not 0 <= c < n for c, n in zip(coord, extent, strict=True)):
             given = ", ".join(f"{c:g}" for c in coord)
-            size = ", ".join(str(n) for n in self.domain.size)
+            size = ", ".join(str(n) for n in extent)
+            what = "a domain" if found.resolution == 1 else f'"{field}", which has voxels'
             raise fail(
-                "bad-argument", f"There is no voxel {{{given}}} in a domain of {{{size}}}.", "Voxels count from 0."
+                "bad-argument", f"There is no voxel {{{given}}} in {what} of {{{size}}}.", "Voxels count from 0."
             )
         x, y, z = (int(c) for c in coord)
         self.guessed = self.guessed or self._simulation is None
@@ -316,7 +297,7 @@ class FluidEngine:
         found = find_field(self.fields, field)
         parts = check_value(field, found.format, value)
         if self._simulation is not None:
-            self._announce_plan()
+            self._stepping.announce_plan()
             self._simulation.fill(found, parts)
 
     def array(self, field: str) -> npt.NDArray[Any]:
@@ -324,7 +305,7 @@ class FluidEngine:
         found = find_field(self.fields, field)
         if self._simulation is not None:
             return self._simulation.array(found)
-        shape = self.domain.address.shape(found.format.components)
+        shape = self.domain.at(found.resolution).address.shape(found.format.components)
         return np.broadcast_to(np.array(found.background, found.format.dtype), shape).copy()
 
     # ----- export
@@ -349,32 +330,11 @@ class FluidEngine:
     def _export(self, path: str, suffix: str, fields: Sequence[str] | None, half: bool) -> None:
         if not path.lower().endswith(suffix):
             raise fail("export-path", f'"{path}" does not end in "{suffix}".', f'Write "{path}{suffix}".')
-        chosen = exportable(self.fields, fields)
-        checked_export_path(path)
-        frame = timeline_frame(path)
-        frame = self._frame if frame is None else frame
-        environment = self._environment
-        first, last = environment.first_frame, environment.last_frame
-        outside = (first is not None and frame < first) or (last is not None and frame > last)
-        if self._simulation is None or outside:
-            return
-        if environment.open_bake is None:
-            raise fail("export-path", "This engine has no bake folder to export into.")
-        self._announce_plan()
-        self._simulation.realize()
-        if self._exporter is None:
-            bake = environment.open_bake(self._simulation.device.info.name)
-            self._exporter = Exporter(self._simulation, bake, self._written, environment.cancelled)
-        request = ExportRequest(path, tuple(chosen), half, frame, self._time, environment.place())
-        self._exporter.export(request)
-        self._announce_plan()
-
-    def _written(self, request: ExportRequest, size: int) -> None:
-        self._environment.observe("export", {"path": request.path, "frame": request.frame, "bytes": size})
-
-    def _raise_pending(self) -> None:
-        if self._exporter is not None:
-            self._exporter.raise_pending()
+        request = self._exports.request(path, self.fields, fields, half, self.frame, self.time)
+        if request is not None:
+            self._stepping.announce_plan()
+            self._exports.write(request)
+            self._stepping.announce_plan()
 
     # ----- end
 
@@ -382,18 +342,17 @@ class FluidEngine:
         """Wait until every step is computed and every export is on disk.
 
         Raises:
-            FluidError: of an export that could not be written, `cancelled`, `device-lost`.
+            FluidError: of an export that could not be written, `not-a-number`, `cancelled`, `device-lost`.
         """
-        if self._exporter is not None:
-            self._exporter.finish()
+        self._exports.finish()
         if self._simulation is not None:
             self._simulation.execution.wait_all()
+            self._simulation.status.check()
 
     def close(self) -> None:
         """Release the device and everything on it; exports not yet written are dropped. Closing twice does nothing."""
-        if self._exporter is not None:
-            self._exporter.close()
-            self._exporter = None
+        self._exports.close()
+        self._stepping.close()
         if self._simulation is not None:
             self._simulation.close()
             self._simulation = None

@@ -17,6 +17,7 @@ from ..volumes.nanovdb_reader import read_nvdb
 from ..volumes.openvdb_files import read_vdb
 from .address import Boundary
 from .domain import Domain, check_size
+from .faces import neighbour_means
 from .field import Field
 from .formats import Format
 
@@ -89,7 +90,8 @@ class GridSource:
         """The start of a field, or None where the file has no grid of its name. Sets the field's grid class.
 
         A level set counts with its signed inside and outside; of all other grids only the active voxels do, and the
-        rest takes the field's background.
+        rest takes the field's background. Vectors at centres become means on the faces of a staggered field, and those
+        of a staggered grid means at the centres of any other field.
 
         Raises:
             FluidError: `grid-mismatch` when the format cannot hold the grid or it lies on another lattice.
@@ -104,13 +106,17 @@ class GridSource:
             )
             raise fail("grid-mismatch", message, f"Use {fitting}.")
         if not np.allclose(grid.transform, domain.transform, rtol=1e-6, atol=1e-9):
-            message = f'The grid "{field.name}" of "{self.path.name}" lies on another lattice than the domain.'
+            message = f'The grid "{field.name}" of "{self.path.name}" lies on another lattice than the field.'
             raise fail("grid-mismatch", message, "Resample it to the first grid's voxels, or rename the field.")
         level_set = grid.grid_class == "level set"
         if grid.grid_class in ("level set", "staggered"):
             field.grid_class = grid.grid_class
-        values: npt.NDArray[Any] = (grid if level_set else _on(grid, field)).dense(domain.low, domain.size)
-        return values
+        stored = grid if level_set else _on(grid, field)
+        if grid.kind != "vec3f" or field.staggered == (grid.grid_class == "staggered"):
+            return stored.dense(domain.low, domain.size)
+        below = 1 if field.staggered else 0  # faces want one more voxel below, centres one above
+        low, size = [n - below for n in domain.low], [n + 1 for n in domain.size]
+        return neighbour_means(stored.dense(low, size), extra_first=field.staggered)
 
 
 def _on(grid: Grid, field: Field) -> Grid:

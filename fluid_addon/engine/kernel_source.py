@@ -3,19 +3,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from .block import Block
 from .block_source import choose_block
 from .body import Body, near_name
+from .domain import Domain
 from .field import Field
 from .field_access import buffer_types, chunk_load, chunk_store, readers, voxel_load, writer
+from .nan_check import nan_check_types
+from .sampling import Lattice
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
-__all__ = ["CODE_FILE", "Constants", "KernelSource", "generate"]
+__all__ = ["CODE_FILE", "Constants", "KernelSource", "generate", "other_sizes"]
 
 #: The file name under which the compiler reports lines of the artist's code.
 CODE_FILE = "stencil code"
+OTHER_SIZES = 11  # the first id of these specialisation constants; shaders/include/address.glsl has those before
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,6 @@ class Constants:
                 "    float dt;",
                 "    float time;",
                 "    int frame;",
-                "    float voxel_size;",
                 "    fs_Parameters params;",
                 "};",
             ]
@@ -53,6 +58,7 @@ class KernelSource:
     Attributes:
         slots: the names of the buffers in slot order.
         block: the voxels of one invocation.
+        others: the further resolutions of the fields that it samples; their sizes are `other_sizes`.
     """
 
     fields: str
@@ -60,10 +66,24 @@ class KernelSource:
     main: str
     slots: tuple[str, ...]
     block: Block
+    others: tuple[Fraction, ...]
 
     def includes(self) -> dict[str, str]:
         """The texts by the names under which they are included."""
         return {"fields": self.fields, "body": self.body, "block": self.main}
+
+
+def other_sizes(domain: Domain, others: Sequence[Fraction]) -> dict[int, int]:
+    """Specialisation constants by id: the voxels of each further resolution along x, y, z."""
+    sizes = [n for resolution in others for n in domain.at(resolution).size]
+    return dict(enumerate(sizes, OTHER_SIZES))
+
+
+def _sizes(number: int) -> list[str]:
+    return [
+        f"layout(constant_id = {OTHER_SIZES + 3 * number + place}) const int FS_SIZE_{axis}_{number} = 1;"
+        for place, axis in enumerate("XYZ")
+    ]
 
 
 def generate(
@@ -78,15 +98,20 @@ def generate(
     outputs = {name: fields[name.removesuffix(BACK_BUFFER_SUFFIX)] for name in definition.outputs}
     named = {name: fields[name] for name in definition.inputs} | {field.name: field for field in outputs.values()}
     slots = named | outputs
+    own = next(iter(outputs.values())).resolution
+    others = tuple(sorted({field.resolution for field in named.values()} - {own}))
+    lattices = {own: Lattice()} | {other: Lattice(f"_{n}", other / own) for n, other in enumerate(others)}
     main = choose_block(largest, named, body, outputs)
     block = main.block
     text = [constants.glsl(), *buffer_types([field.format for field in slots.values()], block)]
+    text += [line for n in range(len(others)) for line in _sizes(n)]
+    text += nan_check_types()
     text.append("layout(set = 0, binding = 1, scalar) uniform fs_Addresses {")
     text += [f"    fs_{field.format.glsl_stored}_buffer fs_at_{name};" for name, field in slots.items()]
-    text.append("};")
+    text += ["    fs_status_words fs_status;", "};"]
     for field in named.values():
         text += voxel_load(field, block)
-        text += readers(field, body)
+        text += readers(field, body, lattices[field.resolution])
         text += chunk_load(field, block.chunk(field.format))
     for name, field in outputs.items():
         text += writer(name, field)
@@ -98,4 +123,4 @@ def generate(
         f'#line {line} "{CODE_FILE}"\n{body.code}\n'
         '#line 1 "generated"\n}\n'
     )
-    return KernelSource("\n".join(text) + "\n", wrapped, main.text(), tuple(slots), block)
+    return KernelSource("\n".join(text) + "\n", wrapped, main.text(), tuple(slots), block, others)

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..diagnostics import fail
 from .field import Field, find_field
 
-__all__ = ["MAX_SUBSTEPS", "Pace", "check_run"]
+__all__ = ["LARGEST", "MAX_SUBSTEPS", "Pace", "check_dt", "check_run"]
 
 MAX_SUBSTEPS = 256
+#: The numbers that kernels hold: 32-bit floats, and no denormal ones, which devices may take for zero.
+LARGEST, SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 
 
 class Pace:
@@ -50,6 +54,14 @@ class Pace:
         return dt
 
 
+def check_dt(dt: float, what: str = "dt") -> None:
+    """Raises FluidError `bad-argument` for a step that takes no time, for ever, or a time that no kernel can hold."""
+    if not (dt > 0 and math.isfinite(dt)):
+        raise fail("bad-argument", f'"{what}" is {dt:g}; it is a number of seconds above 0.', "Write sim:step(1/24).")
+    if not SMALLEST <= dt <= LARGEST:
+        raise fail("bad-argument", f'"{what}" is {dt:g}; kernels hold {SMALLEST:.2g} to {LARGEST:.2g} seconds.')
+
+
 def check_run(
     fields: dict[str, Field], frames: int, fps: float, substeps: int | str, cfl: float, export: str | None
 ) -> None:
@@ -58,6 +70,7 @@ def check_run(
         raise fail("bad-argument", f'"frames" is {frames}; it is at least 1.')
     if not fps > 0:
         raise fail("bad-argument", f'"fps" is {fps:g}; it is above 0.')
+    check_dt(1.0 / fps, "1 / fps")
     if not cfl > 0:
         raise fail("bad-argument", f'"cfl" is {cfl:g}; it is above 0.')
     if substeps == "auto":

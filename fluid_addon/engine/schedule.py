@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from ..gpu.kernel import Kernel
 from ..gpu.memory import Buffer
 from ..gpu.recording import Barrier, Dispatch, Recording
-from .address import DenseAddress
 from .declarations import Stencil
+from .domain import Domain
 from .field import Field
 
 __all__ = ["Hazards", "record_stencils"]
@@ -42,20 +42,22 @@ def record_stencils(
     stencils: Iterable[Stencil],
     kernels: dict[str, Kernel],
     fields: dict[str, Field],
-    address: DenseAddress,
+    domain: Domain,
+    status: Buffer,
 ) -> Recording:
     """A recording of stencils in their order, each as often as it iterates.
 
     The fields' buffers change sides while this goes: afterwards each field's front is where the recording leaves it.
 
     Args:
-        address: of the voxels that the stencils run over.
+        domain: the box whose voxels the stencils run over, each at its resolution.
+        status: the words in which kernels say what they noticed.
     """
     recording = Recording(name)
     hazards = Hazards()
     for stencil in stencils:
         kernel = kernels[stencil.definition.name]
-        groups = kernel.groups(address.extent(stencil.block))
+        groups = kernel.groups(domain.at(stencil.resolution).address.extent(stencil.block))
         for _ in range(stencil.definition.iterations):
             bindings = {slot: _buffer(fields, slot) for slot in stencil.slots}
             reads = {slot: bindings[slot] for slot in stencil.slots if slot in stencil.read}
@@ -63,7 +65,7 @@ def record_stencils(
             barrier = hazards.barrier_before(reads, writes)
             if barrier:
                 recording.commands.append(barrier)
-            recording.commands.append(Dispatch(kernel, tuple(bindings.items()), groups))
+            recording.commands.append(Dispatch(kernel, (*bindings.items(), ("status", status)), groups))
             for field_name in stencil.swaps:
                 fields[field_name].swap()
     return recording

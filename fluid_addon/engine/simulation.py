@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,17 @@ from ..gpu.recording import Copy, Recording
 from .block import largest_block
 from .declarations import Declarations, Stencil
 from .domain import Domain
-from .field import Field
+from .field import RESOLUTIONS, Field
+from .kernel_source import other_sizes
+from .nan_check import FIRST_WORD
 from .reduction import Reductions
 from .schedule import record_stencils
+from .status import Moment, Status, Watch
 from .stencil import BACK_BUFFER_SUFFIX
 
 __all__ = ["CONSTANTS_BYTES", "Simulation"]
 
-#: Room for dt, time, frame, voxel_size and 1020 parameters.
+#: Room for dt, time, frame and 1021 parameters.
 CONSTANTS_BYTES = 4096
 
 
@@ -72,13 +76,16 @@ class Simulation:
         with ExitStack() as opened:  # what is open when a later part fails is closed again
             self.device = Device(wanted)
             opened.callback(self.device.close)
-            declarations.largest_block = largest_block(self.device.info, domain.size)
+            info = self.device.info
+            declarations.largest_blocks = {r: largest_block(info, domain.at(r).size) for r in RESOLUTIONS}
             self._library = KernelLibrary(self.device, cache)
             opened.callback(self._library.close)
             self.execution = Execution(self.device, self._library, CONSTANTS_BYTES, cancelled)
             opened.callback(self.execution.close)
-            self._reductions = Reductions(self.device, self._library, self.execution, compiler, domain)
-            opened.callback(self._reductions.close)
+            self._compiler, self._reductions = compiler, dict[Fraction, Reductions]()
+            opened.callback(self._close_reductions)
+            self.status = Status(self.device, self.execution)
+            opened.callback(self.status.close)
             self._opened = opened.pop_all()
 
     # ----- memory
@@ -97,7 +104,8 @@ class Simulation:
 
     def _field_bytes(self, field: Field) -> int:
         # Kernels load whole words of 8 bytes, copies and fills go by words of 4.
-        return -(-self.domain.address.voxels * field.format.bytes_per_voxel // 8) * 8
+        voxels = self.domain.at(field.resolution).address.voxels
+        return -(-voxels * field.format.bytes_per_voxel // 8) * 8
 
     def allocated_bytes(self) -> int:
         """Bytes of the plan that are allocated already."""
@@ -119,7 +127,7 @@ class Simulation:
         check_plan(self.device, self.plan(), self.allocated_bytes())
 
     def start_from(self, field: Field, values: npt.NDArray[Any]) -> None:
-        """Let a field start from an array of the domain's shape."""
+        """Let a field start from an array of its shape."""
         self._initial[field.name] = values
 
     def prepare(self, stencil: Stencil) -> None:
@@ -128,14 +136,18 @@ class Simulation:
         Raises:
             FluidError: `device-feature` when the driver refuses it, `domain-too-large`.
         """
-        address = self.domain.address
+        domain = self.domain.at(stencil.resolution)
+        address = domain.address
         workgroup = address.workgroup(stencil.block)
         groups = [-(-e // w) for e, w in zip(address.extent(stencil.block), workgroup, strict=True)]
         if any(g > m for g, m in zip(groups, self.device.info.max_groups, strict=True)):
             raise fail("domain-too-large", f'The domain has more workgroups than "{self.device.info.name}" takes.')
         self.check_memory()
         name = stencil.definition.name
-        constants = address.constants(self.domain.boundary)
+        outputs = {output: output.removesuffix(BACK_BUFFER_SUFFIX) for output in stencil.definition.outputs}
+        floats = {o: field for o, field in outputs.items() if self._declarations.fields[field].format.is_float}
+        first = self.status.watch(Watch(stencil.definition, o, field, address) for o, field in floats.items())
+        constants = domain.constants() | other_sizes(self.domain, stencil.others) | {FIRST_WORD: first}
         self._kernels[name] = self._library.make(name, stencil.spirv, workgroup, constants)
 
     def realize(self) -> bool:
@@ -158,21 +170,21 @@ class Simulation:
 
     # ----- stepping
 
-    def step(self, constants: bytes) -> None:
-        """Run every enabled stencil; returns as soon as the work is queued."""
-        self._run(("step",), None, constants)
+    def step(self, constants: bytes, moment: Moment) -> None:
+        """Run every enabled stencil; returns as soon as the work is queued. Raises FluidError of earlier steps."""
+        self._run(("step",), None, constants, moment)
 
-    def run_stencil(self, name: str, constants: bytes) -> None:
-        """Run one stencil."""
-        self._run(("stencil", name), [self._declarations.stencil(name)], constants)
+    def run_stencil(self, name: str, constants: bytes, moment: Moment) -> None:
+        """Run one stencil. Raises as `step`."""
+        self._run(("stencil", name), [self._declarations.stencil(name)], constants, moment)
 
     def recording(self) -> Recording:
         """The recording of the next step, for people to read."""
         return self._recorded(("step",), None).recording
 
-    def _run(self, key: tuple[str, ...], stencils: list[Stencil] | None, constants: bytes) -> None:
+    def _run(self, key: tuple[str, ...], stencils: list[Stencil] | None, constants: bytes, moment: Moment) -> None:
         step = self._recorded(key, stencils)
-        self.execution.submit(step.encoded, constants)
+        self.status.submit(step.encoded, constants, moment)
         for name, front in step.fronts.items():
             self._declarations.fields[name].front = front
 
@@ -180,6 +192,7 @@ class Simulation:
         declarations = self._declarations
         if self._version != declarations.version:
             self._forget_steps()
+            self.status.make_room()
             self.realize()
             self._version = declarations.version
         fields = declarations.fields
@@ -188,7 +201,9 @@ class Simulation:
         if full_key not in self._steps:
             if stencils is None:
                 stencils = [s for s in declarations.stencils.values() if s.enabled]
-            recording = record_stencils(" ".join(key), stencils, self._kernels, fields, self.domain.address)
+            recording = record_stencils(
+                " ".join(key), stencils, self._kernels, fields, self.domain, self.status.buffer
+            )
             after = {name: field.front for name, field in fields.items()}
             for name, front in fronts.items():
                 fields[name].front = front
@@ -206,7 +221,18 @@ class Simulation:
 
     def reduce(self, field: Field, operation: str) -> tuple[float | int, ...]:
         self.realize()
-        return self._reductions(field, operation)
+        resolution = field.resolution
+        if resolution not in self._reductions:
+            domain = self.domain.at(resolution)
+            made = Reductions(self.device, self._library, self.execution, self._compiler, domain)
+            self._reductions[resolution] = made
+        values = self._reductions[resolution](field, operation)
+        self.status.check()
+        return values
+
+    def _close_reductions(self) -> None:
+        for reductions in self._reductions.values():
+            reductions.close()
 
     def read(self, field: Field, coord: tuple[int, int, int]) -> tuple[float | int, ...]:
         """The value of one voxel, after everything submitted."""
@@ -214,8 +240,9 @@ class Simulation:
         if self._probe is None:
             self._probe = Buffer(self.device, "probe", 16, Residence.READBACK)
         size = field.format.bytes_per_voxel
-        offset = self.domain.address.index(coord) * size
+        offset = self.domain.at(field.resolution).address.index(coord) * size
         self.execution.run(Recording("read", [Copy(field.buffer(field.name), self._probe, size, offset)]))
+        self.status.check()
         self._probe.invalidate()
         assert self._probe.host is not None, "readback memory is always mapped"
         return tuple(v.item() for v in self._probe.host[:size].view(field.format.dtype))
@@ -225,6 +252,11 @@ class Simulation:
         self.realize()
         self.execution.repeat(field.buffer(field.name), field.pattern(value))
 
+    def write(self, field: Field, values: npt.NDArray[Any]) -> None:
+        """Set a field from an array of its shape, after everything submitted; waits for it."""
+        self.realize()
+        self.execution.upload(field.buffer(field.name), values.astype(field.format.dtype, copy=False))
+
     def array(self, field: Field) -> npt.NDArray[Any]:
         """A copy of a field, shape (nx, ny, nz) or (nx, ny, nz, components)."""
         self.realize()
@@ -232,11 +264,12 @@ class Simulation:
         host = Buffer(self.device, "readback", source.size, Residence.READBACK)
         try:
             self.execution.run(Recording("readback", [Copy(source, host, source.size)]))
+            self.status.check()
             host.invalidate()
             assert host.host is not None, "readback memory is always mapped"
-            count = self.domain.address.voxels * field.format.bytes_per_voxel
-            raw = np.array(host.host[:count])
-            return self.domain.address.to_array(raw, field.format.dtype, field.format.components)
+            address = self.domain.at(field.resolution).address
+            raw = np.array(host.host[: address.voxels * field.format.bytes_per_voxel])
+            return address.to_array(raw, field.format.dtype, field.format.components)
         finally:
             host.close()
 

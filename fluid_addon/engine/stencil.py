@@ -5,18 +5,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BACK_BUFFER_SUFFIX", "CodeOrigin", "StencilDefinition"]
+__all__ = ["BACK_BUFFER_SUFFIX", "CodeOrigin", "CodePart", "StencilDefinition"]
 
 #: The output `X_new` is the back buffer of the field `X`.
 BACK_BUFFER_SUFFIX = "_new"
 
 
 @dataclass(frozen=True)
+class CodePart:
+    """A text of a script, or a line of one, that a stencil's code contains; lines and columns count from 1.
+
+    Attributes:
+        shown: the whole line of the script.
+    """
+
+    text: str
+    file: str
+    line: int
+    column: int
+    shown: str
+
+
+@dataclass(frozen=True)
 class CodeOrigin:
-    """Where the first line of a stencil's code stands in the artist's script (lines count from 1)."""
+    """Where the first line of a stencil's code stands in the artist's script (lines count from 1).
+
+    Attributes:
+        parts: of code that was put together, the texts of the script in it, longest first; `line` is then that of the
+            call. None: the code stands in the script as it is.
+    """
 
     file: str
     line: int
+    parts: tuple[CodePart, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Execution:
         self._signal.sType = vk.VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO
         self._signal.semaphore = self._semaphore
         self._signal.stageMask = vk.VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT
-        self._command_infos = ffi.new("VkCommandBufferSubmitInfo[2]")
+        self._command_infos = ffi.new("VkCommandBufferSubmitInfo[3]")
         for info in self._command_infos:
             info.sType = vk.VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO
         self._submit = ffi.new("VkSubmitInfo2*")
@@ -211,14 +211,15 @@ class Execution:
 
     # ----- submission and waiting
 
-    def submit(self, encoded: Encoded, constants: bytes | None = None) -> int:
+    def submit(self, encoded: Encoded, constants: bytes | None = None, then: Encoded | None = None) -> int:
         """Queue a recording, after everything queued before. Returns the ticket to `wait` for.
 
         Args:
             constants: new contents of the uniform block at binding 0; None leaves it as it is.
+            then: a second recording, to follow at once.
         """
         self._refuse_when_lost()
-        count = 1
+        count = 0
         if constants is not None:
             slot = (self._ticket + 1) % IN_FLIGHT
             self.wait(self._slot_tickets[slot])
@@ -227,8 +228,11 @@ class Execution:
             host[: len(constants)] = np.frombuffer(constants, dtype=np.uint8)
             self._command_infos[0].commandBuffer = self._preludes[slot].commands
             self._slot_tickets[slot] = self._ticket + 1
-            count = 2
-        self._command_infos[count - 1].commandBuffer = encoded.commands
+            count = 1
+        for each in (encoded, then):
+            if each is not None:
+                self._command_infos[count].commandBuffer = each.commands
+                count += 1
         self._submit.commandBufferInfoCount = count
         self._signal.value = self._ticket + 1
         result = lib.vkQueueSubmit2(self.device.queue, 1, self._submit, ffi.NULL)

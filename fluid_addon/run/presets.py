@@ -86,6 +86,14 @@ class Preset:
     def is_own(self) -> bool:
         return self.origin != "library"
 
+    @property
+    def extra_files(self) -> tuple[Path, ...]:
+        """What a preset of the library has besides its three files: grids and meshes that its script reads."""
+        if self.is_own:
+            return ()
+        files = sorted(path for path in self.script.parent.iterdir() if path.is_file() and path.name not in FILES)
+        return tuple(path for path in files if not path.name.startswith("."))
+
     def source(self) -> str:
         """The text of the script. Raises preset-broken."""
         if self.problem is not None:

@@ -26,6 +26,9 @@ class RunRequest:
         fit_parameters: move values that do not fit the script's declarations into their range, and say so in a note,
             instead of refusing them.
         first_frame, last_frame: exports before the first are left out, steps after the last are not computed.
+        objects: mesh files of the scene's objects by name; a #### in a file's name stands for the frame.
+        scene: in Blender, the scene's objects: each name with what it is where that is no mesh, else "".
+        capture: folder of the meshes that were captured of them; None in a check.
         texts: further modules by name, for require.
         lua_seconds, lua_memory_mb: limits of the script's own work.
         details: what the bake's manifest is to remember of who asked; must fit into JSON.
@@ -41,6 +44,9 @@ class RunRequest:
     last_frame: int | None = None
     device: str | None = None
     gpu_count: int | None = None
+    objects: dict[str, str] = field(default_factory=dict)
+    scene: dict[str, str] | None = None
+    capture: str | None = None
     texts: dict[str, str] = field(default_factory=dict)
     lua_seconds: float = 10.0
     lua_memory_mb: int = 512

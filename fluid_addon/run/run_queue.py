@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..diagnostics import FluidError, Kind, fail
@@ -13,7 +14,7 @@ from .request import RunRequest
 from .state import RunState, Stage
 from .supervisor import WorkerRun
 
-__all__ = ["RunQueue"]
+__all__ = ["RunQueue", "ToCapture"]
 
 
 class StartWorker(Protocol):
@@ -22,8 +23,24 @@ class StartWorker(Protocol):
     def __call__(self, request: RunRequest, *, verb: str, background: bool) -> WorkerRun: ...
 
 
+@dataclass(frozen=True)
+class ToCapture:
+    """What a run needs of the scene before it can begin: meshes of these objects.
+
+    Attributes:
+        frames: over which they are needed, from 0 on; None where the script does not say.
+    """
+
+    request: RunRequest
+    objects: tuple[str, ...]
+    frames: int | None
+
+
 class RunQueue:
     """Keeps the latest run of each key, and works through those that wait: one run at a time, and beside it one check.
+
+    A run that may ask for objects of the scene is checked first. Where it does ask, it waits in `to_capture` until
+    `begin_captured` or `refuse` is called for it.
 
     Call `poll` several times a second; without that, nothing starts and nothing ends. Nothing here waits, but `close`.
     """
@@ -33,15 +50,17 @@ class RunQueue:
         self._waiting: deque[tuple[str, RunRequest]] = deque()
         self._workers: dict[str, WorkerRun] = {}
         self._states: dict[str, RunState] = {}
+        self._looking: dict[str, ToCapture] = {}  # runs whose worker only checks so far
+        self.to_capture: dict[str, ToCapture] = {}
 
     @property
     def active(self) -> list[str]:
-        """The keys that have a worker."""
-        return list(self._workers)
+        """The keys that have a worker, or wait for a capture."""
+        return [*self._workers, *self.to_capture]
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._workers or self._waiting)
+        return bool(self._workers or self._waiting or self.to_capture)
 
     @property
     def is_stopping(self) -> bool:
@@ -66,11 +85,13 @@ class RunQueue:
         if key not in (other for other, _ in self._waiting):
             return 0
         verb = self._states[key].verb
-        in_order = [*self._workers, *(waiting for waiting, _ in self._waiting)]
+        in_order = [*self.active, *(waiting for waiting, _ in self._waiting)]
         return [other for other in in_order if self._states[other].verb == verb].index(key)
 
-    def add(self, key: str, request: RunRequest, verb: str = "run") -> RunState:
+    def add(self, key: str, request: RunRequest, verb: str = "run", *, look_first: bool = False) -> RunState:
         """Queue a run, or a check; it begins with the next `poll` in which no other of its kind is under way.
+
+        With `look_first` the script may ask for objects of the scene.
 
         Raises usage where a run of the same key goes on or waits.
         """
@@ -78,6 +99,9 @@ class RunQueue:
             raise fail("usage", "This simulation is being run already.", "Stop it first, or wait for its end.")
         state = self._states[key] = RunState(verb=verb)
         self._waiting.append((key, request))
+        self._looking.pop(key, None)
+        if look_first:
+            self._looking[key] = ToCapture(request, (), None)
         return state
 
     def poll(self) -> list[tuple[str, Event]]:
@@ -86,23 +110,56 @@ class RunQueue:
         for key, worker in list(self._workers.items()):
             told += [(key, event) for event in self._take(key, worker)]
             if self._states[key].is_over:
+                self._looking.pop(key, None)
                 del self._workers[key]
                 worker.close()
         for entry in list(self._waiting):
-            if not any(self._states[entry[0]].verb == self._states[key].verb for key in self._workers):
+            if not any(self._states[entry[0]].verb == self._states[key].verb for key in self.active):
                 self._waiting.remove(entry)
                 told += self._begin(*entry)
         return told
 
     def _take(self, key: str, worker: WorkerRun) -> list[Event]:
-        events = worker.poll()
-        for event in events:
-            self._states[key].apply(event)
-        return events
+        told = []
+        for event in worker.poll():
+            look = self._looking.get(key)
+            if look is not None and event["event"] == "scene":
+                self._looking[key] = replace(look, objects=tuple(event["objects"]), frames=event["frames"])
+            elif look is not None and event["event"] == "finished" and event["exit_code"] == 0:
+                del self._workers[key]
+                worker.close()
+                told += self._looked(key)
+            else:
+                self._states[key].apply(event)
+                told.append(event)
+        return told
+
+    def _looked(self, key: str) -> list[Event]:
+        """The check before a run has found nothing wrong."""
+        found = self._looking.pop(key)
+        if not found.objects:
+            return [event for _, event in self._begin(key, found.request)]
+        self.to_capture[key] = found
+        return []
+
+    def tell(self, key: str, event: Event) -> tuple[str, Event]:
+        """Take in what the keeper of this queue does for a run."""
+        self._states[key].apply(event)
+        return key, event
+
+    def begin_captured(self, key: str, folder: str) -> list[tuple[str, Event]]:
+        """The meshes that a run waits for are in a folder. Returns what happened, as `poll`."""
+        return self._begin(key, replace(self.to_capture.pop(key).request, capture=folder))
+
+    def refuse(self, key: str, error: FluidError) -> list[tuple[str, Event]]:
+        """The meshes that a run waits for cannot be had. Returns what happened, as `poll`."""
+        del self.to_capture[key]
+        return self._end_without_worker(key, error, error.kind)
 
     def _begin(self, key: str, request: RunRequest) -> list[tuple[str, Event]]:
         try:
-            self._workers[key] = self._start(request, verb=self._states[key].verb, background=True)
+            verb = "check" if key in self._looking else self._states[key].verb
+            self._workers[key] = self._start(request, verb=verb, background=True)
         except OSError as error:
             problem = fail("worker-died", f"No worker process could be started: {error}.")
             return self._end_without_worker(key, problem, Kind.WORKER)
@@ -121,13 +178,15 @@ class RunQueue:
         for entry in waiting:
             self._waiting.remove(entry)
             self._end_without_worker(key, None, Kind.CANCELLED)
+        if self.to_capture.pop(key, None) is not None:
+            self._end_without_worker(key, None, Kind.CANCELLED)
         if key in self._workers:
             self._states[key].stop()
             self._workers[key].cancel()
 
     def close(self, grace: float = 0.5) -> None:
         """End everything. Workers get `grace` seconds to end by themselves; no process is left behind."""
-        for key in [*(key for key, _ in self._waiting), *self._workers]:
+        for key in [*(key for key, _ in self._waiting), *self.active]:
             self.stop(key)
         end = time.monotonic() + grace
         while any(not self._states[key].is_over for key in self._workers) and time.monotonic() < end:

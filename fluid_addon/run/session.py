@@ -16,6 +16,7 @@ from ..gpu.disk_cache import default_cache_folder
 from ..script.context import LuaContext
 from ..script.parameters import Parameters
 from ..volumes.bake import Bake
+from ..volumes.scene_meshes import SceneMeshes
 from .events import Emit, Event, Progress, error_event
 from .request import RunRequest
 
@@ -42,10 +43,14 @@ class _Session:
         self.engines: list[FluidEngine] = []
         self.parameters = Parameters(request.parameters, note=self.note if request.fit_parameters else None)
         self.told: int | None = None  # parameters that listeners know of
+        self.meshes = SceneMeshes(self.folder, request.objects, request.scene, request.capture)
+        self.objects: list[str] = []  # that the script asks for
         self.progress = Progress(emit, request.last_frame)
         self.context = LuaContext(
             parameters=self.parameters,
             log=self.log,
+            note=self.note,
+            find_object=self.find_object,
             cancel=cancel,
             seconds=request.lua_seconds,
             memory_mb=request.lua_memory_mb,
@@ -66,6 +71,7 @@ class _Session:
             note=self.note,
             observe=self.observe,
             place=self.context.place,
+            objects=self.meshes.source,
             cancelled=self.cancel.is_set,
             cache=default_cache_folder(),
             device=self.request.device,
@@ -107,6 +113,9 @@ class _Session:
             return self.request.source
         return self.path.read_text("utf-8", errors="replace")
 
+    def find_object(self, name: str) -> None:
+        self.meshes.check(name)
+
     def note(self, text: str) -> None:
         place = self.context.place()
         line = {"file": place.file, "line": place.line} if place else {"file": None, "line": None}
@@ -118,6 +127,8 @@ class _Session:
         if kind == "step":
             self.frames = details["frame"]
             self.progress.step(details["frame"], details["time"], details["voxels"])
+        elif kind == "object":
+            self.objects.append(details["name"])
         elif kind == "plan":
             self.progress.expect(details["frames"])
         elif kind == "export":
@@ -223,6 +234,8 @@ def run_check(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
     problems, session = _look_through(request, cancel)
     session.emit, session.told = emit, None
     session.tell_parameters()
+    if session.objects:
+        emit({"event": "scene", "objects": list(dict.fromkeys(session.objects)), "frames": session.frames or None})
     for problem in problems:
         emit(error_event(problem))
     code = Kind.CANCELLED.value if cancel.is_set() else max((problem.kind.value for problem in problems), default=0)
@@ -260,6 +273,7 @@ def _look_through(request: RunRequest, cancel: threading.Event) -> tuple[list[Fl
         guessed = error.code == "lua-error" and any(engine.guessed for engine in session.engines)
         if error.code != "cancelled" and not guessed:
             problems.append(error)
+        session.frames = 0  # what it would compute cannot be told
     finally:
         done.set()
         session.context.close()

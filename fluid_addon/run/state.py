@@ -23,6 +23,7 @@ class Stage(Enum):
     QUEUED = "Queued"
     STARTING = "Starting"
     CHECKING = "Checking"
+    CAPTURING = "Capturing"
     PREPARING = "Compiling"
     RUNNING = "Simulating"
     STOPPING = "Stopping"
@@ -39,6 +40,7 @@ class RunState:
     Attributes:
         verb: "run" or "check".
         frame, frames: of the simulation; `frames` is None where the script did not say how many there will be.
+        captured: what is captured of the scene before the run; `frame` and `frames` are of that then.
         seconds_left: estimated, or None.
         log: (level, text), the level one of "log", "note", "error"; the last `LOG_LINES`.
         errors: diagnostics as `events.error_event` gives them.
@@ -51,6 +53,7 @@ class RunState:
     stage: Stage = Stage.QUEUED
     frame: int = 0
     frames: int | None = None
+    captured: str = ""
     seconds_left: float | None = None
     mcells_per_second: float = 0.0
     device: str = ""
@@ -79,6 +82,8 @@ class RunState:
             of = f" of {self.frames}" if self.frames else ""
             left = f", {duration(self.seconds_left)} left" if self.seconds_left is not None else ""
             return f"Frame {self.frame}{of}{left}"
+        if self.stage is Stage.CAPTURING:
+            return f"Capturing {self.captured} {self.frame}/{self.frames}"
         if self.stage is Stage.DONE:
             took = f" in {duration(self.seconds)}" if self.seconds is not None else ""
             return f"Done: {self.files} file{'s' if self.files != 1 else ''}{took}"
@@ -99,7 +104,11 @@ class RunState:
     def apply(self, event: Event) -> None:
         """Take in one event."""
         match event["event"]:
+            case "capture":
+                self._reach(Stage.CAPTURING)
+                self.captured, self.frame, self.frames = event["name"], event["frame"], event["frames"]
             case "started":
+                self.captured, self.frame, self.frames = "", 0, None
                 self._reach(Stage.CHECKING if self.verb == "check" else Stage.PREPARING)
             case "log":
                 self.log.append(("log", event["text"]))

@@ -53,6 +53,8 @@ class Terminal:
         match event["event"]:
             case "progress":
                 self._draw(progress_line(event))
+            case "capture":
+                self._draw(f"capturing {event['name']} {event['frame']}/{event['frames']}")
             case "log":
                 self._line(self._output, event["text"])
             case "note":

@@ -265,6 +265,14 @@ def substeps(value: Value, name: str) -> int | str:
     return one_of("auto")(value, name) if isinstance(value, str) else whole(value, name)
 
 
+def handle(value: Value, name: str) -> str:
+    """The name behind what `scene.object` gave."""
+    if isinstance(value, dict) and list(value) == ["object"] and isinstance(value["object"], str):
+        return value["object"]
+    hint = f'Write scene.object("{printable(value[:80])}").' if isinstance(value, str) else None
+    raise fail("bad-argument", f'"{name}" must be an object of the scene, not {describe(value)}.', hint)
+
+
 def default(value: Value, name: str) -> float | bool:
     return value if isinstance(value, bool) else number(value, name)
 
@@ -310,8 +318,17 @@ CALLS: dict[str, Call] = {
             Option("name", title, required=True),
             Option("format", field_format, required=True),
             Option("init", components),
+            Option("staggered", boolean),
+            Option("resolution", number),
         ),
         positional=3,
+        table_last=True,
+    ),
+    "object": Call("scene.object", (Option("name", title, required=True),), positional=1),
+    "add_object": Call(
+        "sim:add_object",
+        (Option("name", title, required=True), Option("object", handle, required=True)),
+        positional=2,
     ),
     "add_stencil": Call(
         "sim:add_stencil",
@@ -352,5 +369,5 @@ CALLS: dict[str, Call] = {
 }
 
 #: The methods of an engine, and its properties.
-METHODS = tuple(name for name in CALLS if name not in ("new", "param"))
-PROPERTIES = ("frame", "time")
+METHODS = tuple(name for name in CALLS if name not in ("new", "param", "object"))
+PROPERTIES = ("frame", "time", "domain_size", "voxel_size", "origin", "boundary")

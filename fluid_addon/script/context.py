@@ -11,7 +11,7 @@ from typing import Any
 
 from ..diagnostics import FluidError, Kind, Place, fail, render
 from .host import Engine, Host, vocabulary
-from .lua_errors import related, runtime_error, stack, syntax_error
+from .lua_errors import outside_library, related, runtime_error, stack, syntax_error
 from .modules import Modules
 from .named_arguments import compilable
 from .parameters import Parameters
@@ -27,6 +27,8 @@ class LuaContext:
     Args:
         parameters: values that the run sets from outside; what the script declares is added to it.
         log: takes what scripts print, a line at a time, and their errors, all lines of one at once.
+        note: takes what scripts warn of, one text at a time; default `log`.
+        find_object: told the name that a script gives to `scene.object`; raises for one that is not there.
         cancel: once set, the script ends within a few milliseconds of Lua, with the error `cancelled`.
         seconds: a stretch of Lua without an engine call may take this long.
         memory_mb: a script may hold this much.
@@ -41,6 +43,8 @@ class LuaContext:
         *,
         parameters: Parameters | None = None,
         log: Callable[[str], None] = print,
+        note: Callable[[str], None] | None = None,
+        find_object: Callable[[str], None] | None = None,
         cancel: threading.Event | None = None,
         seconds: float = 10.0,
         memory_mb: float = 512,
@@ -49,6 +53,8 @@ class LuaContext:
     ) -> None:
         self.parameters = parameters or Parameters()
         self._log = log
+        self._note = note or log
+        self._find_object = find_object or no_object
         self._cancel = cancel
         self._seconds = seconds
         self._memory_mb = memory_mb
@@ -138,6 +144,8 @@ class LuaContext:
             modules=Modules(self._root if self._root is not None else folder, self._texts),
             parameters=self.parameters,
             log=self._log,
+            note=self._note,
+            find_object=self._find_object,
             make_engine=self._make_engine,
             engines=self._engines,
         )
@@ -172,6 +180,11 @@ class LuaContext:
         return number
 
 
+def no_object(name: str) -> None:
+    """For scripts that run without a scene."""
+    raise fail("unknown-object", f'There is no object "{name}".', "This script runs without a scene.")
+
+
 def _error_of(outcome: Outcome, sandbox: Sandbox, limits: Limits, host: Host, sources: Sources) -> FluidError:
     if outcome.how == "syntax":
         return syntax_error(outcome.text, sources)
@@ -187,6 +200,7 @@ def _error_of(outcome: Outcome, sandbox: Sandbox, limits: Limits, host: Host, so
         if found is None:
             return runtime_error(outcome, sources)
         error = found
+        trace = outside_library(trace, sources)
     place = replace(trace[0], label="") if trace else None
     placed = [d.at(place) for d in error.diagnostics]
     with_stack = FluidError(*(replace(d, related=d.related or related(trace, d.place)) for d in placed))

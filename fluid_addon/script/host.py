@@ -17,7 +17,7 @@ from .modules import Modules
 from .named_arguments import compilable, rewrite_named_arguments
 from .parameters import Parameters
 from .places import code_origin, complete, refine
-from .printed import PrintedLines
+from .printed import PrintedLines, Warnings
 from .sandbox import Limits, Scalar
 from .sources import Sources, SourceText, printable
 
@@ -31,7 +31,16 @@ class Engine(Protocol):
     def frame(self) -> int: ...
     @property
     def time(self) -> float: ...
-    def add_field(self, name: str, format: int, init: Any = ...) -> None: ...  # noqa: A002
+    @property
+    def domain_size(self) -> tuple[int, int, int]: ...
+    @property
+    def voxel_size(self) -> float: ...
+    @property
+    def origin(self) -> tuple[float, float, float]: ...
+    @property
+    def boundary(self) -> tuple[str, str, str]: ...
+    def add_field(self, name: str, format: int, init: Any = ..., **options: Any) -> None: ...  # noqa: A002
+    def add_object(self, name: str, object: str) -> None: ...  # noqa: A002
     def add_stencil(self, definition: StencilDefinition) -> None: ...
     def run_stencil(self, name: str, dt: float | None = ...) -> None: ...
     def step(self, dt: float) -> None: ...
@@ -68,6 +77,8 @@ class Host:
         modules: Modules,
         parameters: Parameters,
         log: Callable[[str], None],
+        note: Callable[[str], None],
+        find_object: Callable[[str], None],
         make_engine: Callable[[Mapping[str, Any]], tuple[int, Engine]],
         engines: Mapping[int, Engine],
     ) -> None:
@@ -76,6 +87,8 @@ class Host:
         self._modules = modules
         self._parameters = parameters
         self._printed = PrintedLines(log)
+        self._warnings = Warnings(note)
+        self._find_object = find_object
         self._make_engine = make_engine
         self._engines = engines
         self._current: Engine | None = next(reversed(list(engines.values())), None)
@@ -135,18 +148,25 @@ class Host:
             case "call", (int() as number, bytes() as method, bytes() as payload, _, _):
                 return self._engine_call(number, method.decode(), payload)
             case "get", (int() as number, bytes() as name, _, _):
-                return (0, _number(getattr(self._engine(number), name.decode())))
+                return _vector(getattr(self._engine(number), name.decode()))
             case "new", (bytes() as payload, _, _):
                 number, self._current = self._make_engine(take_arguments(CALLS["new"], decode(payload)))
                 self._limits.restart_clock()
                 return (number,)
             case "param", (bytes() as payload, _, _):
                 options = take_arguments(CALLS["param"], decode(payload))
-                return (_number(self._parameters.declare(**options, frame=self._frame())),)
+                return (_scalar(self._parameters.declare(**options, frame=self._frame())),)
+            case "object", (bytes() as payload, _, _):
+                name = take_arguments(CALLS["object"], decode(payload))["name"]
+                self._find_object(name)
+                return (_bytes(name),)
             case "parameter", (bytes() as name, _, _):
-                return (_number(self._parameters.value_at(_text(name), self._frame())),)
+                return (_scalar(self._parameters.value_at(_text(name), self._frame())),)
             case "print", (bytes() as line,):
                 self._printed.add(_text(line))
+                return ()
+            case "warn", (bytes() as text, _, _):
+                self._warnings.add(_text(text))
                 return ()
             case "rewrite", (bytes() as chunk,):
                 return (_bytes(rewrite_named_arguments(SourceText("load", _text(chunk)))),)
@@ -165,6 +185,10 @@ class Host:
             case "unknown method":
                 hint = did_you_mean(name, [*METHODS, *PROPERTIES])
                 return fail("unknown-method", f'An engine has no "{name}".', hint)
+            case "unknown member":
+                thing, _, member = name.partition("\n")
+                hint = 'Write scene.object("Name").' if thing == "scene" else "It has a name."
+                return fail("unknown-method", f'{thing[:1].upper()}{thing[1:]} has no "{member}".', hint)
             case "unknown constructor":
                 return fail("unknown-method", f'FluidEngine has no "{name}".', "Write FluidEngine.new{…}.")
             case "unknown format":
@@ -202,7 +226,9 @@ class Host:
     def _act(self, engine: Engine, method: str, options: dict[str, Any]) -> Any:
         match method:
             case "add_field":
-                engine.add_field(options["name"], options["format"], options.get("init", 0.0))
+                engine.add_field(**options)
+            case "add_object":
+                engine.add_object(**options)
             case "add_stencil":
                 code = options["code"].replace("\r\n", "\n").replace("\r", "\n")
                 origin = code_origin(code, self.place(), self._sources)
@@ -247,8 +273,10 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _number(value: Any) -> bool | int | float:
-    """A number of Python or numpy as one that may cross the border."""
+def _scalar(value: Any) -> Scalar:
+    """A number of Python or numpy, or a text, as one that may cross the border."""
+    if isinstance(value, str):
+        return _bytes(value)
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, bool):
@@ -257,9 +285,9 @@ def _number(value: Any) -> bool | int | float:
 
 
 def _vector(value: Any) -> tuple[Scalar, ...]:
-    """Nothing, a number, or the components of a vector after their count."""
+    """Nothing, a single value, or the parts of a vector after their count."""
     if value is None:
         return ()
     if isinstance(value, (tuple, list)):
-        return (len(value), *(_number(part) for part in value))
-    return 0, _number(value)
+        return (len(value), *(_scalar(part) for part in value))
+    return 0, _scalar(value)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from ..diagnostics import Diagnostic, FluidError, Place, did_you_mean
-from .places import find_word
+from .places import find_word, refine
 from .sandbox import Frame, Outcome
 from .sources import Sources, SourceText, printable
 
@@ -89,8 +89,9 @@ def runtime_error(outcome: Outcome, sources: Sources) -> FluidError:
     raised_by_lua = source is not None
     place = source.place(line) if source is not None else None
     trace = stack(outcome.frames, sources)
-    if place is None and trace:
-        place = replace(trace[0], label="")
+    if source is None:
+        trace = outside_library(trace, sources)
+        place = in_call(trace, text, sources)
     hint = None
     if (missing := _NIL_GLOBAL.search(text)) and "nil value" in text:
         known = [name for name in outcome.names if name != missing[1]]
@@ -131,6 +132,23 @@ def stack(frames: Sequence[Frame], sources: Sources) -> tuple[Place, ...]:
         if source is not None:
             places.append(source.place(frame.line, label))
     return tuple(places)
+
+
+def outside_library(trace: tuple[Place, ...], sources: Sources) -> tuple[Place, ...]:
+    """A stack from the artist's own innermost line on: what the library complains about is wrong there."""
+    for depth, place in enumerate(trace):
+        found = sources.get(place.file)
+        if found is None or not found.library:
+            return trace[depth:]
+    return trace
+
+
+def in_call(trace: tuple[Place, ...], message: str, sources: Sources) -> Place | None:
+    """The innermost line of a stack; where it calls the library, the word of the call that the message quotes."""
+    if not trace:
+        return None
+    place = replace(trace[0], label="")
+    return refine(place, message, sources)
 
 
 def related(trace: tuple[Place, ...], place: Place | None) -> tuple[Place, ...]:

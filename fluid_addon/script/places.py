@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..diagnostics import Diagnostic, Place
-from ..engine.stencil import CodeOrigin
+from ..engine.stencil import CodeOrigin, CodePart
 from .lua_tokens import Token, string_value
 from .sources import Sources, SourceText
 
@@ -86,7 +86,7 @@ def code_origin(code: str, call: Place | None, sources: Sources) -> CodeOrigin |
     """The line on which a stencil's code begins: that of the text in a script that equals it.
 
     Of equal texts, the nearest at or after the call counts, then the nearest before it, then one of another file.
-    Code that the script has put together begins at the call.
+    Code that was put together begins at the call, and its parts are the texts of the artist's that it contains.
     """
     found: list[tuple[int, int, SourceText, int]] = []
     for source in sources:
@@ -98,7 +98,24 @@ def code_origin(code: str, call: Place | None, sources: Sources) -> CodeOrigin |
     if found:
         _, _, source, line = min(found, key=lambda match: match[:2])
         return CodeOrigin(source.file, line)
-    return None if call is None else CodeOrigin(call.file, call.line)
+    return None if call is None else CodeOrigin(call.file, call.line, _parts(code, sources))
+
+
+def _parts(code: str, sources: Sources) -> tuple[CodePart, ...]:
+    """The texts of scripts, and the lines of long ones, that a code contains; the longest first."""
+    parts = []
+    for source in sources:
+        for token in () if source.library else source.tokens:
+            value = string_value(token) if token.kind in ("string", "long_string") else None
+            if value is None:
+                continue
+            first = source.line_of(token.start) + value[1]
+            for number, text in enumerate(value[0].split("\n"), first):
+                text, shown = text.strip(), source.line(number) or ""
+                after = max(0, token.start - (source.start_of(number) or 0))
+                if text and text in code and (column := shown.find(text, after)) >= 0:
+                    parts.append(CodePart(text, source.file, number, column + 1, shown))
+    return tuple(sorted(parts, key=lambda part: -len(part.text)))
 
 
 def _lines_of_text(code: str, source: SourceText) -> Iterator[int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a script prints, on its way to the run's log: line by line, bounded, without control characters."""
+"""What a script says, on its way to the run's log and notes: bounded, without control characters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .sources import printable
 
-__all__ = ["PrintedLines"]
+__all__ = ["PrintedLines", "Warnings"]
 
 
 class PrintedLines:
@@ -35,3 +35,27 @@ class PrintedLines:
                 self._log(f"(the script has printed {self.TOTAL // 1024**2} MB; the rest is dropped)")
                 return
             self._log(shown)
+
+
+class Warnings:
+    """Passes a script's warnings on until there are too many.
+
+    Args:
+        note: takes one text at a time.
+    """
+
+    TEXT = 1000
+    MOST = 200
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._left = self.MOST
+
+    def add(self, text: str) -> None:
+        """Pass one on; the last of them says that no more will be heard."""
+        if self._left == 0:
+            return
+        self._left -= 1
+        self._note(printable(text if len(text) <= self.TEXT else text[: self.TEXT] + "…"))
+        if self._left == 0:
+            self._note(f"The script has warned {self.MOST} times; further warnings are not shown.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which modules a script could load, read from its text without running it."""
+"""What a script could load or ask for, read from its text without running it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ from functools import lru_cache
 
 from .lua_tokens import string_value, tokenize
 
-__all__ = ["required_names"]
+__all__ = ["may_mention", "required_names"]
+
+
+@lru_cache(maxsize=64)
+def may_mention(text: str, name: str) -> bool:
+    """Whether a script, or a module of its own that it requires, could use the global of that name.
+
+    The library's own modules leave that to scripts.
+    """
+    names = required_names(text)
+    if names is None or any(not module.startswith("fluid.") for module in names):
+        return True
+    return any(
+        (token.kind == "name" and token.text == name) or ("string" in token.kind and name in token.text)
+        for token in tokenize(text)
+    )
 
 
 @lru_cache(maxsize=64)

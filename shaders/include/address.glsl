@@ -12,6 +12,7 @@ layout(constant_id = 5) const int FS_SIZE_Z = 1;
 layout(constant_id = 6) const int FS_BOUNDARY_X = 0;
 layout(constant_id = 7) const int FS_BOUNDARY_Y = 0;
 layout(constant_id = 8) const int FS_BOUNDARY_Z = 0;
+layout(constant_id = 10) const float voxel_size = 1.0;
 const int FS_OPEN = 0;
 const int FS_CLAMP = 1;
 const int FS_PERIODIC = 2;
@@ -58,6 +59,11 @@ bool fs_is_there(const int c, const int brought_in, const int boundary) {
 // Whether the coordinate lies beyond a clamped end.
 bool fs_is_beyond(const int c, const int brought_in, const int boundary) {
     return boundary == FS_CLAMP && brought_in != c;
+}
+
+// Whether the coordinate lies beyond the high end of a clamped axis, where a face along that axis is in a wall.
+bool fs_is_wall(const int c, const int size, const int boundary) {
+    return boundary == FS_CLAMP && c >= size;
 }
 
 // Where voxel c lies in a field's buffer. False: outside an open domain.
@@ -107,4 +113,12 @@ fs_Span fs_span(float p, const int size, const int boundary) {
     int low = fs_bring_in(c, size, boundary);
     int high = fs_bring_in(c + 1, size, boundary);
     return fs_Span(low, high, fs_is_there(c, low, boundary), fs_is_there(c + 1, high, boundary), p - whole);
+}
+
+// The same between faces along their own axis: beyond the high end of a clamped axis there is a wall.
+fs_Span fs_face_span(const float p, const int size, const int boundary) {
+    if (boundary == FS_CLAMP) {
+        return fs_span(p > 0.0 ? p : 0.0, size, FS_OPEN);
+    }
+    return fs_span(p, size, boundary);
 }

@@ -49,9 +49,10 @@ def attributes_behind(socket):
         ({"Density": "float", "Color": VECTOR}, "Density", "Color", set()),
         ({"pressure": SCALAR, "my_ink": "float", "other": "float"}, "my_ink", "", set()),
         ({"flame": SCALAR}, "", "", {"flame"}),
+        ({"temperature": SCALAR, "kelvin": SCALAR, "density": SCALAR}, "density", "", {"kelvin"}),
         ({"pressure": SCALAR, "velocity": VECTOR, "marker": "int32"}, "", "", set()),
     ],
-    ids=["smoke", "hot smoke", "fire", "heat", "colored", "another name", "flame alone", "nothing to see"],
+    ids=["smoke", "hot smoke", "fire", "heat", "colored", "another name", "flame alone", "kelvin", "nothing to see"],
 )
 def test_the_shader_reads_the_grids_that_are_there(kinds, density, color, glow) -> None:
     shader = shader_of(material_of(kinds))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from fluid_addon.engine import FluidEngine, StencilDefinition
+from fluid_addon.script import LuaContext
 
 
 @pytest.fixture
@@ -50,3 +51,22 @@ def set_field(engine: FluidEngine, name: str, values: npt.NDArray[Any]) -> None:
 @pytest.fixture(name="set_field")
 def set_field_fixture() -> Callable[[FluidEngine, str, npt.NDArray[Any]], None]:
     return set_field
+
+
+@pytest.fixture
+def run_lua() -> Iterator[Callable[[str], FluidEngine]]:
+    """Runs a script to its end and gives the engine that it made last, still open."""
+    contexts: list[LuaContext] = []
+
+    def run(source: str) -> FluidEngine:
+        context = LuaContext()
+        contexts.append(context)
+        context.bind_engine(FluidEngine)
+        context.run_source(source, "test.lua")
+        engine = context.engines[-1]
+        assert isinstance(engine, FluidEngine)
+        return engine
+
+    yield run
+    for context in contexts:
+        context.close()

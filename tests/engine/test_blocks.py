@@ -80,7 +80,7 @@ def run(size, rules, formats: tuple[Format, ...], block: Block) -> dict[str, np.
     """Two steps of all stencils in blocks; every field at the end."""
     engine = FluidEngine(domain_size=size, boundary=list(rules))
     try:
-        engine._declarations.largest_block = block
+        engine._declarations.largest_blocks[1] = block
         for format_ in formats:
             name = format_.name.lower()
             engine.add_field(name, format_, 3)
@@ -129,7 +129,7 @@ def test_halves_are_rounded_alike_whether_stored_alone_or_in_words(make_engine, 
     results = []
     for block in (PLAIN, Block(4, 1, True)):
         engine = make_engine(values.shape)
-        engine._declarations.largest_block = block
+        engine._declarations.largest_blocks[1] = block
         engine.add_field("wide", Format.R32F, 0)
         engine.add_field("half", Format.R16F, 0)
         engine.add_field("halves", Format.R16G16B16F, 0)
@@ -207,5 +207,5 @@ def test_what_is_dear_to_compile_is_not_repeated_often(make_engine, define):
         'WriteField("a_new", idx, CurlNoise(vec3(coord)).x);': 1,
     }.items():
         engine = make_engine((32, 4, 32))
-        engine._declarations.largest_block = Block(4, 4, True)
+        engine._declarations.largest_blocks[1] = Block(4, 4, True)
         assert block_of(engine, define, code).voxels == wanted

@@ -1,1 +1,1 @@
-local gas = require("fluid.no_such_module")
+local gas = require("fluid.a_module_that_nobody_wrote")

@@ -29,8 +29,8 @@ class RecordingEngine:
         self.calls.append((method, arguments))
         return self._act(method)
 
-    def add_field(self, name: str, format: int, init: Any) -> None:  # noqa: A002 - the engine's own
-        self._record("add_field", (name, format, init))
+    def add_field(self, name: str, format: int, init: Any = 0.0, **more: Any) -> None:  # noqa: A002 - the engine's own
+        self._record("add_field", (name, format, init, more) if more else (name, format, init))
 
     def add_stencil(self, definition: StencilDefinition) -> None:
         self._record("add_stencil", definition)

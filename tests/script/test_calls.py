@@ -22,6 +22,14 @@ CALLS = {
         "sim:add_field(name = 'd', format = Format.R32I, init = 3)",
         ("add_field", ("d", Format.R32I, 3)),
     ),
+    "add_field with options": (
+        "sim:add_field('v', Format.R32G32B32F, {0, 0, 0}, {staggered = true})",
+        ("add_field", ("v", Format.R32G32B32F, (0, 0, 0), {"staggered": True})),
+    ),
+    "add_field with options alone": (
+        "sim:add_field('v', Format.R32G32B32F, {staggered = true})",
+        ("add_field", ("v", Format.R32G32B32F, 0.0, {"staggered": True})),
+    ),
     "add_field vector": (
         "sim:add_field('v', Format.R32G32B32F, {1, 2.0, -0.0})",
         ("add_field", ("v", Format.R32G32B32F, (1, 2.0, -0.0))),

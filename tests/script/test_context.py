@@ -134,6 +134,7 @@ def test_a_number_that_is_no_engine_is_refused() -> None:
         modules=Modules(),
         parameters=Parameters(),
         log=print,
+        note=print,
         make_engine=lambda _options: (1, CountingEngine()),
         engines={},
     )

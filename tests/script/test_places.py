@@ -99,7 +99,7 @@ def test_code_of_another_file_is_found_there() -> None:
 
 
 def test_code_that_was_put_together_begins_at_its_call() -> None:
-    assert origin("f(a .. b)\n", "x;y;", 1) == CodeOrigin("a.lua", 1)
+    assert origin("f(a .. b)\n", "x;y;", 1) == CodeOrigin("a.lua", 1, ())
     assert code_origin("x;", None, Sources()) is None
 
 

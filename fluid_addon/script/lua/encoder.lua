@@ -12,6 +12,8 @@ local math_type, huge = lua.math.type, lua.math.huge
 
 local _ENV <const> = nil
 
+border.objects = lua.setmetatable({}, {__mode = "k"}) -- object of the scene as scripts see it -> its name
+
 local MAX_DEPTH = 32
 local MAX_BYTES = 1024 * 1024
 local MAX_KEYS = 100000
@@ -131,7 +133,11 @@ function put_value(state, value)
   if kind == "boolean" then return put(state, value and "true" or "false") end
   if kind == "number" then return put_number(state, value) end
   if kind == "string" then return put_text(state, value) end
-  if kind == "table" then return put_table(state, value) end
+  if kind == "table" then
+    local object = border.objects[value]
+    if object then return put_table(state, {object = object}) end
+    return put_table(state, value)
+  end
   refuse("plan-shape", state, "is a " .. kind .. "; a call takes numbers, text, booleans and tables of them.")
 end
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- The Lua interface: FluidEngine, Format, param and params. Every call becomes one string for the host, which checks
+-- The Lua interface: FluidEngine, Format, param, params and scene. Every call becomes one string for the host, which checks
 -- it; engines are numbers there, and empty tables with a locked metatable here.
 
 local lua, border, env = ...
@@ -98,6 +98,24 @@ end
 
 env.params = setmetatable({}, read_only("params", function(_, name)
   return (ask("parameter", shown(name), where()))
+end))
+
+local function object_of(name)
+  local object = setmetatable({}, read_only("An object", function(_, member)
+    if member == "name" then return name end
+    ask("unknown member", "an object\n" .. shown(member), where())
+  end))
+  border.objects[object] = name
+  return object
+end
+
+local function find_object(...)
+  return object_of((ask("object", encode(argument_names.object, ...), where())))
+end
+
+env.scene = setmetatable({}, read_only("scene", function(_, member)
+  if member == "object" then return find_object end
+  ask("unknown member", "scene\n" .. shown(member), where())
 end))
 
 -- An engine that the host made itself.

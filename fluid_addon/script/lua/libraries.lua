@@ -351,6 +351,21 @@ function base.print(...)
   ask("print", concat(parts, "\t"))
 end
 
+function base.warn(...)
+  local parts = {}
+  for i = 1, select("#", ...) do
+    if i > 200 then break end
+    local part = (select(i, ...))
+    if type(part) ~= "string" and type(part) ~= "number" then
+      error("bad argument #" .. i .. " to 'warn' (string expected, got " .. type(part) .. ")", 2)
+    end
+    parts[i] = sub(part, 1, MAX_PRINTED)
+  end
+  local text = concat(parts)
+  if text == "@on" or text == "@off" then return end -- Lua's own switches; here warnings are always on
+  ask("warn", text, where())
+end
+
 local modules, loading = {}, {}
 
 function base.require(name)

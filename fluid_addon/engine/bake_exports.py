@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a script exports into its bake: which fields, which frames, and the exporter that the first export opens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..diagnostics import fail
+from ..volumes.export_path import checked_export_path, timeline_frame
+from .environment import EngineEnvironment
+from .export import Exporter, ExportRequest
+from .export_choice import exportable
+from .field import Field
+from .simulation import Simulation
+
+__all__ = ["BakeExports"]
+
+
+class BakeExports:
+    """The exports of one engine.
+
+    Args:
+        simulation: None in a check, where a request is looked at and nothing is written.
+    """
+
+    def __init__(self, simulation: Simulation | None, environment: EngineEnvironment) -> None:
+        self._simulation, self._environment = simulation, environment
+        self._exporter: Exporter | None = None
+
+    def request(
+        self, path: str, fields: dict[str, Field], names: Sequence[str] | None, half: bool, frame: int, time: float
+    ) -> ExportRequest | None:
+        """What is to be written, or None where the run leaves it out.
+
+        Args:
+            path: its ending is the format.
+            fields: the engine's; `names` of them, or None for all that VDB can hold.
+            frame, time: the engine's own; a number at the end of the file's name counts before `frame`.
+
+        Raises:
+            FluidError: `export-path`, `unknown-field`, `export-field`.
+        """
+        chosen = exportable(fields, names)
+        checked_export_path(path)
+        number = timeline_frame(path)
+        number = frame if number is None else number
+        first, last = self._environment.first_frame, self._environment.last_frame
+        outside = (first is not None and number < first) or (last is not None and number > last)
+        if self._simulation is None or outside:
+            return None
+        if self._environment.open_bake is None:
+            raise fail("export-path", "This engine has no bake folder to export into.")
+        return ExportRequest(path, tuple(chosen), half, number, time, self._environment.place())
+
+    def write(self, request: ExportRequest) -> None:
+        """Queue a frame of the fields as they are now.
+
+        Raises:
+            FluidError: of an earlier frame that could not be written, or `domain-too-large`, `cancelled`.
+        """
+        simulation, environment = self._simulation, self._environment
+        assert simulation is not None and environment.open_bake is not None, "or there was no request"
+        simulation.realize()
+        if self._exporter is None:
+            bake = environment.open_bake(simulation.device.info.name)
+            self._exporter = Exporter(simulation, bake, self._written, environment.cancelled)
+        self._exporter.export(request)
+
+    def _written(self, request: ExportRequest, size: int) -> None:
+        self._environment.observe("export", {"path": request.path, "frame": request.frame, "bytes": size})
+
+    def raise_pending(self) -> None:
+        """Raise the error of a frame that could not be written."""
+        if self._exporter is not None:
+            self._exporter.raise_pending()
+
+    def finish(self) -> None:
+        """Wait until every queued frame is on disk. Raises the error of one that could not be written, `cancelled`."""
+        if self._exporter is not None:
+            self._exporter.finish()
+
+    def close(self) -> None:
+        """Drop what is not yet written."""
+        if self._exporter is not None:
+            self._exporter.close()
+        self._exporter = self._simulation = None

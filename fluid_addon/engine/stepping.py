@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The clock of an engine: frames and seconds, and the steps that move them on."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from ..diagnostics import fail
+from .declarations import Declarations
+from .domain import Domain
+from .environment import EngineEnvironment
+from .pace import LARGEST, MAX_SUBSTEPS, Pace, check_dt
+from .scene_object import SceneObject
+from .simulation import CONSTANTS_BYTES, Simulation
+from .status import Moment
+
+__all__ = ["Stepping"]
+
+#: What a frame is taken to last before the first step has said so.
+DEFAULT_FRAME_SECONDS = 1 / 24
+
+_FIXED = struct.Struct("<ffi")
+
+
+class Stepping:
+    """Steps of one engine.
+
+    Args:
+        simulation: None in a check, where only the clock goes on.
+        raise_pending: raises what went wrong meanwhile, before anything more is computed.
+
+    Attributes:
+        frame: frames computed so far.
+        time: seconds simulated so far.
+        objects: those of the scene that are to follow the clock.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        declarations: Declarations,
+        simulation: Simulation | None,
+        environment: EngineEnvironment,
+        raise_pending: Callable[[], None],
+    ) -> None:
+        self._domain, self._declarations, self._simulation = domain, declarations, simulation
+        self._environment, self._raise_pending = environment, raise_pending
+        self._announced: tuple[int, int] | None = None
+        self.frame, self.time = 0, 0.0
+        self._steps = 0
+        self.objects: list[SceneObject] = []
+
+    def step(self, dt: float) -> None:
+        """One step that is a frame. Raises FluidError `bad-argument`, `cancelled`, `device-lost`."""
+        check_dt(dt)
+        self._advance(dt, self.frame + 1, 1.0, dt)
+        self.frame += 1
+        self._tell_step()
+
+    def run_frame(self, seconds: float, substeps: int | Literal["auto"], cfl: float) -> None:
+        """The steps of one frame, which lasts `seconds`. Raises as `step`, and `not-finite`."""
+        number, end = self.frame + 1, self.time + seconds
+        if substeps == "auto":
+            passed = 0.0
+            for dt in self._adaptive(seconds, cfl, number):
+                passed += dt
+                self._advance(dt, number, min(1.0, passed / seconds), seconds)
+        else:
+            for done in range(substeps):
+                self._advance(seconds / substeps, number, (done + 1) / substeps, seconds)
+        self.time, self.frame = end, number
+        self._tell_step()
+
+    def run_stencil(self, name: str, dt: float) -> None:
+        """Run one stencil; the clock stays."""
+        simulation = self._ready(self.frame + 1)
+        if simulation is not None:
+            simulation.run_stencil(name, self._constants(dt, max(self.frame, 1)), Moment(self.frame))
+
+    def follow(self, scene_object: SceneObject) -> None:
+        """Show an object in the frame that comes next, and from then on before each step."""
+        if self._simulation is not None:
+            scene_object.follow(self._simulation, self.frame + 1, 1.0, DEFAULT_FRAME_SECONDS)
+            self.objects.append(scene_object)
+
+    def announce_plan(self) -> None:
+        """Say what memory the engine takes, where that changed. Raises FluidError `domain-too-large`."""
+        if self._simulation is None:
+            return
+        state = (self._declarations.version, self._simulation.export_bytes)
+        if state != self._announced:
+            self._announced = state
+            self._simulation.check_memory()
+            plan = self._simulation.plan()
+            details = {"table": plan.table(), "bytes": plan.total(), "device": self._simulation.device.info.name}
+            self._environment.observe("memory", details)
+
+    def close(self) -> None:
+        """Compute nothing any more."""
+        self._simulation = None
+
+    def _ready(self, frame: int) -> Simulation | None:
+        """What computes, if anything of that frame is to be computed."""
+        if self._simulation is None or self._after_last(frame):
+            return None
+        if self._environment.cancelled():
+            raise fail("cancelled", "The run was cancelled.")
+        self._raise_pending()
+        self.announce_plan()
+        return self._simulation
+
+    def _after_last(self, frame: int) -> bool:
+        last = self._environment.last_frame
+        return last is not None and frame > last
+
+    def _advance(self, dt: float, frame: int, part: float, seconds: float) -> None:
+        """A step, after which `part` of the frame, which lasts `seconds`, has passed."""
+        simulation = self._ready(frame)
+        if simulation is not None:
+            for each in self.objects:
+                each.follow(simulation, frame, part, seconds)
+            simulation.step(self._constants(dt, frame), Moment(frame, self._steps + 1))
+        self._steps += 1
+        self.time += dt
+
+    def _adaptive(self, seconds: float, cfl: float, frame: int) -> Iterator[float]:
+        """Step lengths that land on the frame, each chosen when the ones before it are computed."""
+        velocity = self._declarations.fields["velocity"]
+        pace = Pace(seconds, cfl, self._domain.at(velocity.resolution).voxel_size)
+        while pace.left > 0:
+            speed = 0.0
+            if self._simulation is not None and not self._after_last(frame):
+                (speed,) = self._simulation.reduce(velocity, "length")
+            yield pace.next_step(speed, frame)
+        if pace.exceeded:
+            self._environment.note(f"Frame {frame} would need over {MAX_SUBSTEPS} substeps; its last step is longer.")
+
+    def _constants(self, dt: float, frame: int) -> bytes:
+        parameters = self._environment.parameters
+        names = parameters.names()
+        values = [parameters.value_at(name, frame) for name, _ in names]
+        kinds = "".join("I" if is_bool else "f" for _, is_bool in names)
+        try:
+            packed = _FIXED.pack(dt, self.time, frame) + struct.pack("<" + kinds, *values)
+        except OverflowError as error:
+            named = [("time", self.time), *zip([f"params.{name}" for name, _ in names], values, strict=True)]
+            large = [f'"{name}" is {value:g}' for name, value in named if abs(value) > LARGEST]
+            raise fail("bad-argument", f"{large[0]}; kernels hold numbers up to {LARGEST:.2g}.") from error
+        if len(packed) > CONSTANTS_BYTES:
+            raise fail("bad-argument", f"A script declares at most {(CONSTANTS_BYTES - _FIXED.size) // 4} parameters.")
+        return packed
+
+    def _tell_step(self) -> None:
+        if not self._after_last(self.frame):
+            details = {"frame": self.frame, "time": self.time, "voxels": self._domain.address.voxels}
+            self._environment.observe("step", details)

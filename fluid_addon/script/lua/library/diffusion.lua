@@ -1,0 +1,148 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Diffusion of scalars and viscosity of the flow: what differs from its neighbours becomes like them.
+local domain_sides = require("fluid.domain_sides")
+local values = require("fluid.values")
+local filled = values.filled
+
+local diffusion = {}
+
+local AXES = domain_sides.AXES
+
+local function offset(axis, sign)
+    return "coord " .. sign .. " ivec3(" .. (axis == 1 and 1 or 0) .. ", " .. (axis == 2 and 1 or 0) .. ", "
+        .. (axis == 3 and 1 or 0) .. ")"
+end
+
+-- The share of a step's diffusion that one sweep may do: 1/2 divided by the number of axes along which there is more than
+-- one voxel, or a wall. 1/6 in space, 1/4 in a plane that is periodic across.
+local function limit(sim)
+    local axes = 0
+    for axis = 1, 3 do
+        if sim.domain_size[axis] > 1 or domain_sides.exists(sim, axis) then axes = axes + 1 end
+    end
+    return 0.5 / math.max(axes, 1)
+end
+
+-- GLSL of `r`, coefficient dt / voxel_size^2 of one of some sweeps, kept where a sweep is stable.
+local function ratio(sim, coefficient, sweeps)
+    return filled("float r = clamp($coefficient * dt / ($sweeps * voxel_size * voxel_size), 0.0, $limit);\n", {
+        coefficient = coefficient, sweeps = values.float(sweeps, "sweeps"), limit = values.float(limit(sim), "limit"),
+    })
+end
+
+-- How many sweeps keep a step of `step` seconds stable, or nil for a coefficient that only the device knows.
+local function sweeps_for(sim, coefficient, step)
+    if type(coefficient) ~= "number" then return nil end
+    return math.max(1, math.ceil(coefficient * step / (sim.voxel_size ^ 2 * limit(sim)) - 1e-6))
+end
+
+local MOST_SWEEPS = 8 -- beyond it a solve is cheaper
+
+local function whole(value, what)
+    if value ~= nil and (math.type(value) ~= "integer" or value < 1) then
+        error('"' .. what .. '" must be a whole number above 0, not ' .. values.shown(value) .. ".", 0)
+    end
+    return value
+end
+
+-- ===== Scalars
+
+local function explicit(sim, field, coefficient, sweeps, fixed)
+    local parts = {ratio(sim, coefficient, sweeps), filled("float here = ReadField($field, idx), sum = 0.0;\n", {field = field})}
+    for axis, letter in ipairs(AXES) do
+        for side = 2 * axis - 1, 2 * axis do
+            local names = {field = field, there = offset(axis, side % 2 == 1 and "-" or "+"), letter = letter,
+                depth = domain_sides.depth(side)}
+            if not domain_sides.exists(sim, axis) then
+                parts[#parts + 1] = filled("sum += ReadField($field, $there) - here;\n", names)
+            else
+                names.beyond = fixed[side] and "2.0 * (" .. values.float(fixed[side], "fixed") .. " - here)" or "0.0"
+                parts[#parts + 1] = filled("sum += $depth == 0 ? $beyond : ReadField($field, $there) - here;\n", names)
+            end
+        end
+    end
+    parts[#parts + 1] = filled("WriteField($field_new, idx, here + r * sum);", {field_new = field .. "_new"})
+    local code = table.concat(parts)
+    sim:add_stencil(values.name(sim, "diffuse_" .. field), {
+        inputs = values.reads(code), outputs = {field .. "_new"}, iterations = sweeps, code = code,
+    })
+end
+
+-- Viscosity of one component along one axis: adds the differences to the neighbours to `sum`.
+local function neighbours(sim, component, axis, walls, wall_velocity, velocity)
+    local c, parts = AXES[component], {}
+    for side = 2 * axis - 1, 2 * axis do
+        local names = {velocity = velocity, there = offset(axis, side % 2 == 1 and "-" or "+"), c = c,
+            depth = domain_sides.depth(side)}
+        if axis == component or not domain_sides.exists(sim, axis) then
+            -- Along its own axis a component lies on the walls themselves: its neighbours are all faces, and the reads
+            -- beyond the high end give the wall's.
+            parts[#parts + 1] = filled("sum += ReadField($velocity, $there).$c - u;\n", names)
+        else
+            names.wall = wall_velocity[side] and "(" .. wall_velocity[side] .. ")." .. c or "0.0"
+            names.beyond = walls[side] == "no-slip" and filled("2.0 * ($wall - u)", names) or "0.0"
+            parts[#parts + 1] = filled("sum += $depth == 0 ? $beyond : ReadField($velocity, $there).$c - u;\n", names)
+        end
+    end
+    return table.concat(parts)
+end
+
+-- Lets the flow be viscous: du/dt = coefficient * laplacian(u), each component on its own faces.
+--   coefficient     kinematic viscosity, scene units^2 per second, a number or GLSL
+--   walls           what the ends of the domain do to the flow along them: "free" (default) or "no-slip"; one, {x, y, z},
+--                   or {x low, x high, y low, y high, z low, z high}. Axes on which the domain is periodic have none
+--   wall_velocity   how no-slip walls move along themselves: {["y high"] = {1, 0, 0}}, each {x, y, z} or GLSL
+--   sweeps          in how many parts a step is done (default: as many as `step` needs, 1 for a coefficient in GLSL)
+--   step            the longest step that is meant to be stable, seconds (default 1/24)
+--   obstacles       true: faces that `faces` says are closed keep the velocity that they have
+--   velocity        the staggered field (default "velocity")
+-- Explicit: u += r (sum of the six neighbours - 6 u) with r = coefficient dt / (sweeps h^2), stable up to r = 1/6 (in a
+-- plane 1/4). Beyond it r stays at that limit: the flow is then less viscous than asked, but it never blows up. Halo 1 per
+-- sweep. A no-slip wall lies half a voxel from the velocities along it, so the value beyond it is 2 u_wall - u; the
+-- component across a wall lies on it and keeps its value (F. Harlow, J. Welch, Phys. Fluids 8, 1965).
+function diffusion.viscosity(sim, given)
+    local o = values.options(given, "gas.viscosity", {
+        "coefficient", "walls", "wall_velocity", "sweeps", "step", "obstacles", "velocity",
+    })
+    local velocity = o.velocity or "velocity"
+    local walls = domain_sides.words(o.walls, "free", "walls", {"free", "no-slip"})
+    local wall_velocity = domain_sides.by_name(o.wall_velocity, "wall_velocity")
+    for side, moving in pairs(wall_velocity) do wall_velocity[side] = values.vec3(moving, "wall_velocity") end
+    local coefficient = values.float(o.coefficient, "coefficient")
+    local sweeps = whole(o.sweeps, "sweeps") or sweeps_for(sim, o.coefficient, o.step or 1 / 24) or 1
+    local parts = {ratio(sim, coefficient, sweeps), filled("vec3 result = ReadField($velocity, idx);\n", {velocity = velocity})}
+    for component, c in ipairs(AXES) do
+        local on_wall = domain_sides.exists(sim, component) and "if (coord." .. c .. " > 0) " or ""
+        parts[#parts + 1] = on_wall .. filled("{\nfloat u = ReadField($velocity, idx).$c, sum = 0.0;\n", {velocity = velocity, c = c})
+        for axis = 1, 3 do parts[#parts + 1] = neighbours(sim, component, axis, walls, wall_velocity, velocity) end
+        parts[#parts + 1] = "result." .. c .. " = u + r * sum;\n}\n"
+    end
+    if o.obstacles then
+        parts[#parts + 1] = filled("result = mix(result, ReadField($velocity, idx), "
+            .. 'equal(FaceOpenness(ReadField("faces", idx)), vec3(0.0)));\n', {velocity = velocity})
+    end
+    parts[#parts + 1] = filled("WriteField($velocity_new, idx, result);", {velocity_new = velocity .. "_new"})
+    local code = table.concat(parts)
+    sim:add_stencil(values.name(sim, "viscosity"), {
+        inputs = values.reads(code), outputs = {velocity .. "_new"}, iterations = sweeps, code = code,
+    })
+end
+
+-- Lets a scalar diffuse: df/dt = coefficient * laplacian(f).
+--   field         the field
+--   coefficient   scene units^2 per second, a number or GLSL
+--   method        "explicit", or "auto" (default) and "implicit": see below
+--   fixed         values at ends of the domain, {["x low"] = 1, ["x high"] = "params.cold"}; all other ends are insulated
+--   sweeps        explicit: in how many parts a step is done (default: as many as `step` needs, 1 for GLSL)
+--   step          the longest step that is meant, seconds (default 1/24)
+-- Explicit: f += r (sum of the six neighbours - 6 f) with r = coefficient dt / (sweeps h^2), stable up to r = 1/6 (in a
+-- plane 1/4); beyond it r stays at that limit, so f diffuses less than asked, but never blows up. Halo 1 per sweep.
+function diffusion.diffuse(sim, given)
+    local o = values.options(given, "gas.diffuse", {"field", "coefficient", "method", "fixed", "sweeps", "step"})
+    local method = values.choice(o.method, "auto", "method", {"explicit"})
+    local coefficient = values.float(o.coefficient, "coefficient")
+    local sweeps = whole(o.sweeps, "sweeps") or sweeps_for(sim, o.coefficient, o.step or 1 / 24)
+    explicit(sim, o.field or "temperature", coefficient, sweeps or 1, domain_sides.by_name(o.fixed, "fixed"))
+end
+
+return diffusion

@@ -1,0 +1,41 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- A ring of dust. A blast above the ground presses the air down and outwards; at its edge the air rolls up into a ring
+-- that runs on by itself and lifts what lies on the ground.
+local gas = require("fluid.gas")
+local shapes = require("fluid.shapes")
+
+local n = param("resolution", {default = 96, min = 16, max = 512, help = "Voxels along the long sides"})
+local frames = param("frames", {default = 60, min = 1, max = 1000, help = "Frames to compute"})
+param("blast", {default = 9.0, min = 0, max = 60, help = "How hard the air is pushed down, scene units per second"})
+param("dust", {default = 1.0, min = 0, max = 5, help = "How much dust lies on the ground"})
+param("grain", {default = 0.7, min = 0, max = 1, help = "How uneven the dust lies"})
+param("weight", {default = 0.6, min = 0, max = 10, help = "How fast the dust settles again"})
+
+sim = FluidEngine.new{domain_size = {n, n, n // 3}, voxel_size = 4 / n, origin = {-2, -2, 0}}
+gas.fields(sim, {"density"})
+
+-- Dust lies around the place of the blast, in patches.
+gas.emit(sim, {
+    shape = shapes.cylinder{center = {0, 0, 0}, radius = 0.75, height = 0.16},
+    fields = {density = "params.dust"},
+    noise = {scale = 0.12, amount = "params.grain"},
+    to = 10,
+})
+-- The blast: a few frames of a hard push downwards.
+gas.emit(sim, {
+    shape = shapes.sphere{center = {0, 0, 0.5}, radius = 0.3},
+    velocity = {0, 0, "-params.blast"},
+    to = 4,
+})
+gas.advect(sim, {fields = {"density"}})
+gas.advect_velocity(sim, {trace = 2})
+gas.buoyancy(sim, {temperature = 0, density = "params.weight"})
+gas.confinement(sim, {strength = 0.5})
+gas.turbulence(sim, {strength = 3, scale = 0.25, speed = 1, octaves = 2, where = 'min(ReadField("density", idx), 1.0)'})
+gas.project(sim, {sides = {"open", "open", "open", "open", "closed", "open"}})
+gas.dissipate(sim, {fields = {density = 0.2}})
+
+-- Dust is brown, whatever the light.
+sim:add_field("color", Format.R32G32B32F, {0.42, 0.31, 0.21})
+sim:run{frames = frames, fps = 24, substeps = "auto", cfl = 4, export = "dust_####.vdb",
+        fields = {"density", "color", "velocity"}, half = true}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The correction of the coarser grid, interpolated and added. The half sweep that follows overwrites the other colour
+// without reading it, so only cells of COLOUR are corrected, or all of them with EVERY.
+// Interpolation is linear, from the coarse cell that holds the cell and the three coarse cells nearest to it beyond its
+// faces; a closed face passes nothing on, so that what lies behind a wall stays there.
+// An invocation has a column of cells that are PAIRS coarse cells along z. "variant" defines PAIRS, and FACES.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_scalar_block_layout : require
+
+#include "variant"
+#include "poisson.glsl"
+
+layout(constant_id = 34) const int EVERY = 0;
+// How far cell 0, 1, the last but one and the last lie towards the centre of the next coarse cell, 0 … 1.
+layout(constant_id = 35) const float TOWARDS_X_0 = 0.25;
+layout(constant_id = 36) const float TOWARDS_X_1 = 0.25;
+layout(constant_id = 37) const float TOWARDS_X_BUT_ONE = 0.25;
+layout(constant_id = 38) const float TOWARDS_X_LAST = 0.25;
+layout(constant_id = 39) const float TOWARDS_Y_0 = 0.25;
+layout(constant_id = 40) const float TOWARDS_Y_1 = 0.25;
+layout(constant_id = 41) const float TOWARDS_Y_BUT_ONE = 0.25;
+layout(constant_id = 42) const float TOWARDS_Y_LAST = 0.25;
+layout(constant_id = 43) const float TOWARDS_Z_0 = 0.25;
+layout(constant_id = 44) const float TOWARDS_Z_1 = 0.25;
+layout(constant_id = 45) const float TOWARDS_Z_BUT_ONE = 0.25;
+layout(constant_id = 46) const float TOWARDS_Z_LAST = 0.25;
+
+layout(set = 0, binding = 1, scalar) uniform Addresses {
+    Floats unknown;
+    ReadFloats coarse;
+#ifdef FACES
+    ReadFaces faces;
+    ReadFaces coarse_faces;
+#endif
+};
+
+const int SPAN_X = SIZE_X > 1 ? 2 : 1;
+const int SPAN_Y = SIZE_Y > 1 ? 2 : 1;
+const int SPAN_Z = SIZE_Z > 1 ? 2 : 1;
+const int COARSE_X = (SIZE_X + SPAN_X - 1) / SPAN_X;
+const int COARSE_Y = (SIZE_Y + SPAN_Y - 1) / SPAN_Y;
+const int COARSE_Z = (SIZE_Z + SPAN_Z - 1) / SPAN_Z;
+
+float towards_x(const int i) {
+    return i == 0 ? TOWARDS_X_0 : i == SIZE_X - 1 ? TOWARDS_X_LAST : i == 1 ? TOWARDS_X_1
+        : i == SIZE_X - 2 ? TOWARDS_X_BUT_ONE : 0.25;
+}
+
+float towards_y(const int i) {
+    return i == 0 ? TOWARDS_Y_0 : i == SIZE_Y - 1 ? TOWARDS_Y_LAST : i == 1 ? TOWARDS_Y_1
+        : i == SIZE_Y - 2 ? TOWARDS_Y_BUT_ONE : 0.25;
+}
+
+float towards_z(const int i) {
+    return i == 0 ? TOWARDS_Z_0 : i == SIZE_Z - 1 ? TOWARDS_Z_LAST : i == 1 ? TOWARDS_Z_1
+        : i == SIZE_Z - 2 ? TOWARDS_Z_BUT_ONE : 0.25;
+}
+
+int coarse_index(const int x, const int y, const int z) {
+    return (x * COARSE_Y + y) * COARSE_Z + z;
+}
+
+void main() {
+    int z0 = int(gl_GlobalInvocationID.x) * PAIRS;
+    int cy = int(gl_GlobalInvocationID.y);
+    int cx = int(gl_GlobalInvocationID.z);
+    if (z0 >= COARSE_Z || cy >= COARSE_Y || cx >= COARSE_X) {
+        return;
+    }
+    // Beyond an end that is not periodic there is nothing: 0, the value of open air; a wall has TOWARDS 0.
+    bool has_xl = PERIODIC_X || cx > 0;
+    bool has_xh = PERIODIC_X || cx < COARSE_X - 1;
+    bool has_yl = PERIODIC_Y || cy > 0;
+    bool has_yh = PERIODIC_Y || cy < COARSE_Y - 1;
+    int x_low = before(cx, COARSE_X, PERIODIC_X);
+    int x_high = after(cx, COARSE_X, PERIODIC_X);
+    int y_low = before(cy, COARSE_Y, PERIODIC_Y);
+    int y_high = after(cy, COARSE_Y, PERIODIC_Y);
+    float row[PAIRS + 2];
+    for (int k = 0; k < PAIRS + 2; k++) {
+        int z = z0 - 1 + k;
+        bool there = PERIODIC_Z || uint(z) < uint(COARSE_Z);
+        z = z < 0 ? before(0, COARSE_Z, PERIODIC_Z) : z >= COARSE_Z ? PERIODIC_Z ? z % COARSE_Z : COARSE_Z - 1 : z;
+        float v = coarse.v[coarse_index(cx, cy, z)];
+        row[k] = there ? v : 0.0;
+    }
+    for (int p = 0; p < PAIRS; p++) {
+        int cz = min(z0 + p, COARSE_Z - 1);
+        float own = row[p + 1];
+        // What each side adds for a full step towards it.
+        float xl = coarse.v[coarse_index(x_low, cy, cz)];
+        float xh = coarse.v[coarse_index(x_high, cy, cz)];
+        float yl = coarse.v[coarse_index(cx, y_low, cz)];
+        float yh = coarse.v[coarse_index(cx, y_high, cz)];
+        xl = (has_xl ? xl : 0.0) - own;
+        xh = (has_xh ? xh : 0.0) - own;
+        yl = (has_yl ? yl : 0.0) - own;
+        yh = (has_yh ? yh : 0.0) - own;
+        float zl = row[p] - own;
+        float zh = row[p + 2] - own;
+#ifdef FACES
+        uint packed = coarse_faces.v[coarse_index(cx, cy, cz)];
+        uint nx = coarse_faces.v[coarse_index(x_high, cy, cz)];
+        uint ny = coarse_faces.v[coarse_index(cx, y_high, cz)];
+        uint nz = coarse_faces.v[coarse_index(cx, cy, after(cz, COARSE_Z, PERIODIC_Z))];
+        const float unit = 1.0 / 255.0;
+        xl *= float(packed & 255u) * unit;
+        yl *= float(packed >> 8 & 255u) * unit;
+        zl *= float(packed >> 16 & 255u) * unit;
+        xh *= has_xh ? float(nx & 255u) * unit : 1.0;
+        yh *= has_yh ? float(ny >> 8 & 255u) * unit : 1.0;
+        zh *= PERIODIC_Z || cz < COARSE_Z - 1 ? float(nz >> 16 & 255u) * unit : 1.0;
+#endif
+        for (int dx = 0; dx < SPAN_X; dx++) {
+            for (int dy = 0; dy < SPAN_Y; dy++) {
+                int x = cx * SPAN_X + dx;
+                int y = cy * SPAN_Y + dy;
+                float value = own;
+                if (SPAN_X == 2) {
+                    value += towards_x(x) * (dx == 0 ? xl : xh);
+                }
+                if (SPAN_Y == 2) {
+                    value += towards_y(y) * (dy == 0 ? yl : yh);
+                }
+                int odd = (x + y + COLOUR) & 1;
+                int first = EVERY != 0 || SPAN_Z == 1 ? 0 : odd;
+                int last = EVERY != 0 ? SPAN_Z - 1 : SPAN_Z == 1 ? 0 : odd;
+                for (int dz = first; dz <= last; dz++) {
+                    int z = SPAN_Z * (z0 + p) + dz;
+                    float v = value;
+                    if (SPAN_Z == 2) {
+                        v += towards_z(z) * (dz == 0 ? zl : zh);
+                    }
+                    if (x < SIZE_X && y < SIZE_Y && z < SIZE_Z && !in_air_side(x, y, z)) {
+                        int i = cell_index(x, y, z);
+#ifdef FACES
+                        if (faces.v[i] >> 24 != 0u) {
+                            continue;
+                        }
+#endif
+                        unknown.v[i] += v;
+                    }
+                }
+            }
+        }
+    }
+}

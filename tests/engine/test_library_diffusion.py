@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The library's diffusion and viscosity, against discrete closed forms and the steady profiles of channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+WAVE = """
+    sim:add_field("f", Format.R32F, 0)
+    sim:add_stencil("start", {outputs = {"f"}, enabled = false, code = [[
+        vec3 a = 6.283185307179586 * (vec3(coord) + 0.5) / vec3(domain_size);
+        WriteField("f", idx, sin(a.x) * sin(a.y) * sin(a.z));
+    ]]})
+    sim:run_stencil("start")
+"""
+
+
+def amplitude(engine) -> float:
+    f = engine.array("f").astype(np.float64)
+    angle = 2 * np.pi * (np.arange(f.shape[0]) + 0.5) / f.shape[0]
+    mode = np.einsum("i,j,k", *[np.sin(angle)] * 3)
+    return float((f * mode).sum() / (mode * mode).sum())
+
+
+def test_v1_heat_has_the_discrete_amplitude(run_lua) -> None:
+    engine = run_lua(
+        """
+        local diffusion = require("fluid.diffusion")
+        sim = FluidEngine.new{domain_size = {32, 32, 32}, voxel_size = 1 / 32, boundary = "periodic"}
+    """
+        + WAVE
+        + """
+        diffusion.diffuse(sim, {field = "f", coefficient = 1, method = "explicit", step = 1 / 8192})
+        for step = 1, 164 do sim:step(1 / 8192) end
+    """
+    )
+    assert amplitude(engine) == pytest.approx(0.09249455, rel=1e-5)
+
+
+def test_explicit_diffusion_takes_the_sweeps_that_it_needs_and_never_blows_up(run_lua) -> None:
+    engine = run_lua(
+        """
+        local diffusion = require("fluid.diffusion")
+        sim = FluidEngine.new{domain_size = {16, 16, 16}, voxel_size = 0.5, boundary = "periodic"}
+    """
+        + WAVE
+        + """
+        diffusion.diffuse(sim, {field = "f", coefficient = 0.5, method = "explicit", step = 0.25}) -- r = 1/2: 3 sweeps
+        sim:step(0.25)
+    """
+    )
+    decay = 12 / 6 * np.sin(np.pi / 16) ** 2
+    assert amplitude(engine) == pytest.approx((1 - decay) ** 3, rel=1e-5)
+    for _ in range(20):
+        engine.step(10.0)
+    assert 0 < amplitude(engine) < 1
+
+
+def test_heat_between_fixed_ends_is_a_straight_line_and_insulated_ends_keep_it(run_lua) -> None:
+    engine = run_lua("""
+        local diffusion = require("fluid.diffusion")
+        sim = FluidEngine.new{domain_size = {8, 4, 4}, voxel_size = 1}
+        sim:add_field("f", Format.R32F, 0)
+        sim:add_field("kept", Format.R32F, 0)
+        sim:add_stencil("start", {outputs = {"kept"}, enabled = false, code = [[
+            WriteField(kept, idx, float(coord.x * coord.y));
+        ]]})
+        sim:run_stencil("start")
+        diffusion.diffuse(sim, {field = "f", coefficient = 1, method = "explicit", sweeps = 20,
+            fixed = {["x low"] = 1, ["x high"] = "3.0"}})
+        diffusion.diffuse(sim, {field = "kept", coefficient = 1, method = "explicit", sweeps = 1})
+        for step = 1, 40 do sim:step(20 / 6) end
+    """)
+    line = 1 + 2 * (np.arange(8) + 0.5) / 8
+    assert np.allclose(engine.array("f"), line[:, None, None], atol=1e-5)
+    kept = engine.array("kept")
+    assert kept.sum() == pytest.approx(28 * 6 * 4, rel=1e-5)
+    assert np.ptp(kept) < 28, "it spreads"
+
+
+def test_couette_flow_is_a_straight_line(run_lua) -> None:
+    """A lid that moves along x over a wall that stands still: u = y, and nothing else moves."""
+    engine = run_lua("""
+        local diffusion = require("fluid.diffusion")
+        sim = FluidEngine.new{domain_size = {4, 8, 4}, voxel_size = 0.125, boundary = {"periodic", "open", "periodic"}}
+        sim:add_field("velocity", Format.R32G32B32F, {0, 0, 0}, {staggered = true})
+        diffusion.viscosity(sim, {coefficient = 1, walls = {"free", "no-slip", "free"}, sweeps = 20,
+            wall_velocity = {["y high"] = {1, 0, "0.5"}}})
+        for step = 1, 40 do sim:step(20 / 6 / 64) end
+    """)
+    line = ((np.arange(8) + 0.5) / 8)[None, :, None]
+    velocity = engine.array("velocity")
+    assert np.allclose(velocity[..., 0], line, atol=1e-5)
+    assert np.allclose(velocity[..., 2], 0.5 * line, atol=1e-5)
+    assert (velocity[..., 1] == 0).all()
+
+
+def test_poiseuille_flow_is_the_discrete_parabola(run_lua) -> None:
+    """A force of 1 along z between walls in x: nu u'' = -1 gives y (1 - y) / 2, which ghost values lift by h^2 / 8."""
+    engine = run_lua("""
+        local diffusion = require("fluid.diffusion")
+        sim = FluidEngine.new{domain_size = {8, 4, 4}, voxel_size = 0.125, boundary = {"clamp", "periodic", "periodic"}}
+        sim:add_field("velocity", Format.R32G32B32F, {0, 0, 0}, {staggered = true})
+        sim:add_stencil("push", {inputs = {"velocity"}, outputs = {"velocity"}, iterations = 1, code = [[
+            WriteField("velocity", idx, ReadField("velocity", idx) + vec3(0.0, 0.0, dt));
+        ]]})
+        diffusion.viscosity(sim, {coefficient = 1, walls = "no-slip", sweeps = 1})
+        for step = 1, 800 do sim:step(1 / 6 / 64) end
+    """)
+    y = (np.arange(8) + 0.5) / 8
+    profile = engine.array("velocity")[:, 1, 1, 2]
+    dt, h = 1 / 6 / 64, 1 / 8
+    after_push = profile + dt
+    assert np.allclose(after_push, y * (1 - y) / 2 + h * h / 8, rtol=1e-4)
+
+
+def test_free_walls_keep_a_flow_along_them_and_a_wall_lets_nothing_through(run_lua) -> None:
+    engine = run_lua("""
+        local diffusion = require("fluid.diffusion")
+        sim = FluidEngine.new{domain_size = {6, 6, 6}, voxel_size = 1}
+        sim:add_field("velocity", Format.R32G32B32F, {0, 0, 0}, {staggered = true})
+        sim:add_stencil("start", {outputs = {"velocity"}, enabled = false, code = [[
+            WriteField("velocity", idx, vec3(coord.x == 0 ? 0.0 : sin(3.14159265 * float(coord.x) / 6.0), 0.0, 0.0));
+        ]]})
+        sim:run_stencil("start")
+        diffusion.viscosity(sim, {coefficient = 0.1, sweeps = 1})
+        for step = 1, 5 do sim:step(1) end
+    """)
+    left = (1 - 0.1 * 4 * np.sin(np.pi / 12) ** 2) ** 5
+    expected = np.sin(np.pi * np.arange(6) / 6) * left
+    assert np.allclose(engine.array("velocity")[..., 0], expected[:, None, None], atol=1e-6)

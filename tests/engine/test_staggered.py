@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Velocities on faces: where each component lies, what there is beyond the ends, and what a file gets."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from fluid_addon.diagnostics import FluidError
+from fluid_addon.engine import Format
+from fluid_addon.engine.block import Block
+from fluid_addon.engine.faces import at_centres
+
+SIZE = (8, 6, 12)
+BACKGROUND = (0.5, -0.25, 0.125)
+RULES = [("open", "clamp", "periodic"), ("clamp", "periodic", "open"), ("periodic", "open", "clamp"), ("clamp",) * 3]
+BLOCKS = [Block(), Block(1, 1, True), Block(4, 4, True), Block(2, 1, True)]
+FORMATS = [Format.R32G32B32F, Format.R16G16B16F]
+
+
+def face(values: np.ndarray, coord: np.ndarray, rules: tuple[str, ...]) -> np.ndarray:
+    """numpy's answer for the stored values at integer coordinates (…, 3): each component by its own rule."""
+    coord = np.asarray(coord)
+    found = np.empty(coord.shape, values.dtype)
+    for part in range(3):
+        places, outside = [], np.zeros(coord.shape[:-1], bool)
+        for axis, rule in enumerate(rules):
+            c, n = coord[..., axis], values.shape[axis]
+            if rule == "open":
+                outside |= (c < 0) | (c >= n)
+            elif rule == "clamp" and axis == part:
+                outside |= c >= n
+            places.append(c % n if rule == "periodic" else c.clip(0, n - 1))
+        found[..., part] = np.where(outside, values.dtype.type(BACKGROUND[part]), values[(*places, part)])
+    return found
+
+
+def sample(values: np.ndarray, position: np.ndarray, rules: tuple[str, ...]) -> np.ndarray:
+    """numpy's trilinear answer at positions (…, 3), in 64 bits."""
+    found = np.zeros(position.shape)
+    for part in range(3):
+        p = position + 0.5 * np.eye(3)[part]
+        low = np.floor(p).astype(int)
+        f = p - low
+        for corner in product((0, 1), repeat=3):
+            weight = np.prod(np.where(np.array(corner) == 1, f, 1 - f), axis=-1)
+            found[..., part] += weight * face(values, low + corner, rules)[..., part].astype(np.float64)
+    return found
+
+
+def coords(size: tuple[int, ...] = SIZE) -> np.ndarray:
+    return np.stack(np.indices(size), axis=-1)
+
+
+def random_faces(format_: Format = Format.R32G32B32F, size: tuple[int, ...] = SIZE) -> np.ndarray:
+    return np.random.default_rng(8).normal(size=(*size, 3)).astype(format_.dtype)
+
+
+@pytest.fixture
+def ask(make_engine, define, set_field):
+    """`ask(values, rules, block, "GLSL vec3")`: what the expression gives in each voxel; `flow` holds the values."""
+
+    def value(values, rules, block, expression) -> np.ndarray:
+        engine = make_engine(values.shape[:3], boundary=list(rules))
+        engine._declarations.largest_blocks[1] = block
+        format_ = Format.R16G16B16F if values.dtype == np.float16 else Format.R32G32B32F
+        engine.add_field("flow", format_, BACKGROUND, staggered=True)
+        engine.add_field("answer", Format.R32G32B32F, 0)
+        set_field(engine, "flow", values)
+        engine.add_stencil(define("ask", f'WriteField("answer", idx, {expression});', "flow", "answer"))
+        engine.step(1.0)
+        return engine.array("answer")
+
+    return value
+
+
+@pytest.mark.parametrize("rules", RULES, ids="-".join)
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda b: f"{b.along_z}z{b.along_x}x{b.words:d}")
+@pytest.mark.parametrize("format_", FORMATS, ids=lambda f: f.name)
+def test_reads_beyond_the_ends(ask, rules, block, format_):
+    values = random_faces(format_)
+    offsets = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (-1, -1, -1), (3, 1, -5), (-5, 4, 4), (5, -5, 14), (9, 9, 9)]
+    near = [f"{float(i + 1)} * ReadField(flow, coord + ivec3{o})" for i, o in enumerate(offsets)]
+    far = [near_one.replace("coord +", "ivec3(idx - idx) + coord +") for near_one in near]
+    wanted = sum((i + 1) * face(values, coords() + o, rules).astype(np.float32) for i, o in enumerate(offsets))
+    for terms in (near, far):
+        np.testing.assert_allclose(ask(values, rules, block, " + ".join(terms)), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rules", RULES, ids="-".join)
+@pytest.mark.parametrize("block", BLOCKS[:3], ids=lambda b: f"{b.along_z}z{b.along_x}x{b.words:d}")
+def test_samples_everywhere(ask, rules, block):
+    values = random_faces()
+    found = ask(values, rules, block, "SampleField(flow, 2.3 * vec3(coord) - vec3(4.6, 3.7, 9.1))")
+    wanted = sample(values, 2.3 * coords() - [4.6, 3.7, 9.1], rules)
+    np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("rules", RULES, ids="-".join)
+def test_samples_far_outside_are_those_of_the_wall_or_the_end(ask, rules):
+    values = random_faces()
+    for far in (-1e6, 1e6):
+        found = ask(values, rules, Block(), f"SampleField(flow, vec3({far}, coord.yz))")
+        position = coords().astype(float)
+        if rules[0] == "periodic":
+            far %= SIZE[0]
+        position[..., 0] = far
+        np.testing.assert_allclose(found, sample(values, position, rules), rtol=1e-5, atol=1e-5)
+    for text in ("0.0 / (time - time)", "1.0 / (time - time)", "-3e38"):
+        found = ask(values, rules, Block(), f"SampleField(flow, vec3(coord.xy, {text}))")
+        known = np.append(values, BACKGROUND)
+        sane = found[np.isfinite(found)]
+        assert ((sane >= known.min() - 1e-3) & (sane <= known.max() + 1e-3)).all()
+
+
+@pytest.mark.parametrize("format_", FORMATS, ids=lambda f: f.name)
+def test_a_linear_velocity_is_exact_between_its_faces(ask, format_):
+    slope = np.array([[0.5, -1, 0.25], [2, 0.5, -0.5], [-0.25, 1, 1]])
+    own_faces = np.stack([(coords() - 0.5 * np.eye(3)[i]) @ slope[i] + i for i in range(3)], axis=-1)
+    shift = np.array([0.25, -0.125, 0.375])
+    found = ask(own_faces.astype(format_.dtype), ("open",) * 3, Block(), f"SampleField(flow, vec3(coord) + vec3{*shift,})")
+    inside = (slice(1, -2),) * 3
+    np.testing.assert_array_equal(found[inside], ((coords() + shift) @ slope.T + [0, 1, 2])[inside])
+
+
+@pytest.mark.parametrize("rule", ["open", "clamp", "periodic"])
+@pytest.mark.parametrize("block", [Block(), Block(4, 4, True)], ids=lambda b: f"{b.along_z}z{b.along_x}x")
+def test_a_mirrored_velocity_gives_mirrored_samples(ask, rule, block):
+    """Along each axis, to the last bit: faces 0 and n change places, so the low end stores what lies beyond the high."""
+    values = random_faces()
+    for axis in range(3):
+        ends = [slice(None)] * 3
+        ends[axis] = 0
+        if rule != "periodic":
+            values[(*ends, axis)] = BACKGROUND[axis]
+    shift = np.array([0.25, -1.5, 2.375])
+    text = "SampleField(flow, {} * vec3(coord) + vec3{})"
+    here = ask(values, (rule,) * 3, block, text.format("vec3(1.5)", (*shift,)))
+    for axis, size in enumerate(SIZE):
+        mirrored = np.flip(values, axis).copy()
+        mirrored[..., axis] = np.roll(mirrored[..., axis], 1, axis)
+        start = shift.copy()
+        start[axis] = (size - 1) - shift[axis] - 1.5 * (size - 1)
+        if rule != "periodic" and BACKGROUND[axis]:
+            wall = np.moveaxis(mirrored[..., axis], axis, 0)
+            np.testing.assert_array_equal(wall[0], BACKGROUND[axis])
+        there = np.flip(ask(mirrored, (rule,) * 3, block, text.format("vec3(1.5)", (*start,))), axis)
+        np.testing.assert_array_equal(there, here)
+
+
+@pytest.mark.parametrize("rules", RULES, ids="-".join)
+def test_what_a_file_gets_is_the_sample_at_the_centre(ask, rules):
+    from fluid_addon.engine.domain import parse_boundary
+
+    values = random_faces()
+    at_centre = ask(values, rules, Block(), "SampleField(flow, vec3(coord))")
+    found = at_centres(values, BACKGROUND, parse_boundary(rules))
+    np.testing.assert_allclose(found, at_centre, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found, sample(values, coords().astype(float), rules), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("format_", [f for f in Format if f not in FORMATS], ids=lambda f: f.name)
+def test_only_vectors_of_three_lie_on_faces(make_engine, format_):
+    with pytest.raises(FluidError) as error:
+        make_engine().add_field("a", format_, 0, staggered=True)
+    assert error.value.code == "bad-argument"
+
+
+def test_read_and_reductions_give_the_stored_faces(make_engine, set_field):
+    values = random_faces()
+    engine = make_engine(SIZE)
+    engine.add_field("flow", Format.R32G32B32F, BACKGROUND, staggered=True)
+    set_field(engine, "flow", values)
+    assert engine.read("flow", (3, 4, 5)) == tuple(values[3, 4, 5].tolist())
+    assert engine.reduce("flow", "max") == tuple(values.max(axis=(0, 1, 2)).tolist())
+    assert engine._simulation.reduce(engine.fields["flow"], "length")[0] == pytest.approx(
+        np.linalg.norm(values, axis=-1).max()
+    )
