@@ -73,7 +73,6 @@ CODES: dict[str, Kind] = {
     "grid-file-kind": Kind.SCRIPT,
     "grid-mismatch": Kind.SCRIPT,
     "unknown-object": Kind.SCRIPT,
-    "mesh-missing": Kind.SCRIPT,
     "mesh-broken": Kind.SCRIPT,
     "export-path": Kind.SCRIPT,
     "export-field": Kind.SCRIPT,

@@ -14,6 +14,7 @@ layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z_id = 2) in;
 #include "address.glsl"
 #include "random.glsl"
 #include "noise.glsl"
+#include "faces.glsl"
 #include "fields"
 #include "body"
 #include "block"

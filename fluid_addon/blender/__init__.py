@@ -26,6 +26,7 @@ _PARTS = (
     "trust_dialog",
     "live",
     "run_operators",
+    "domain_operators",
     "parameter_operators",
     "material_operators",
     "cache_operators",

@@ -21,7 +21,8 @@ from ..diagnostics import FluidError, fail
 from ..run import RunQueue, RunRequest, RunState
 from ..run.events import Event, error_event
 from ..run.presets import LIBRARY
-from . import bakes, parameters, simulation, trust, volume_object
+from ..script.required import may_mention
+from . import bakes, domain_box, parameters, scene_capture, simulation, trust, volume_object
 from .preferences import settings
 
 __all__ = ["PRESET", "RUNS", "start", "stop", "wait"]
@@ -74,18 +75,22 @@ def start(found: bpy.types.Object, scene: bpy.types.Scene, verb: str = "run") ->
         parameters=parameters.values_over_frames(found, scene) if verb == "run" else {},
         fit_parameters=True,
         device=chosen.device or None,
+        scene=scene_capture.known_objects(scene),
         texts=trust.modules(own.text),
         lua_seconds=chosen.lua_seconds,
         lua_memory_mb=chosen.lua_memory_mb,
         details={"simulation": own.token, "blend": bpy.data.filepath},
     )
-    RUNS.add(own.token, request, verb)
+    RUNS.add(own.token, request, verb, look_first=verb == "run" and may_mention(request.source or "", "scene"))
+    scene_capture.remember(own.token, scene, folder)
     _watch()
 
 
 def stop(token: str) -> None:
     """End the run of a simulation, if there is one. Finished frames stay."""
     RUNS.stop(token)
+    if not RUNS.is_running(token):  # it had no worker that could say so
+        scene_capture.forget(token)
     _redraw()
 
 
@@ -95,7 +100,7 @@ def wait(token: str, told: Callable[[Event], None]) -> int:
     Returns the exit code of the command line.
     """
     while True:
-        for key, event in RUNS.poll():
+        for key, event in [*RUNS.poll(), *scene_capture.advance(RUNS)]:
             _take(key, event)
             if key == token:
                 told(event)
@@ -132,7 +137,7 @@ def _drain() -> float | None:
     for token in RUNS.active:
         if simulation.find(token) is None:  # its object was deleted
             RUNS.stop(token)
-    events = RUNS.poll()
+    events = [*RUNS.poll(), *scene_capture.advance(RUNS)]
     for token, event in events:
         _take(token, event)
     now = time.monotonic()
@@ -150,6 +155,8 @@ def _drain() -> float | None:
 
 
 def _take(token: str, event: Event) -> None:
+    if event["event"] == "finished":
+        scene_capture.forget(token)
     found = simulation.find(token)
     if found is None:
         return
@@ -159,6 +166,8 @@ def _take(token: str, event: Event) -> None:
             for sentence in parameters.declare(found, event["parameters"]):
                 if state is not None:
                     state.log.append(("note", sentence))
+        case "domain":
+            domain_box.fit(found, event["box"])
         case "frame":
             _unshown.add(token)
         case "finished":
@@ -238,6 +247,7 @@ def _redraw() -> None:
 @persistent
 def _before_loading(*_: object) -> None:
     RUNS.close()
+    scene_capture.forget_all()
     _unshown.clear()
 
 
@@ -271,6 +281,7 @@ _HANDLERS = {
 
 def _end_all() -> None:
     RUNS.close(grace=0.2)
+    scene_capture.forget_all()
 
 
 def register() -> None:
@@ -282,6 +293,7 @@ def register() -> None:
 def unregister() -> None:
     global _rendering
     RUNS.close()
+    scene_capture.forget_all()
     _unshown.clear()
     _rendering = False
     if bpy.app.timers.is_registered(_drain):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import bpy
 
-__all__ = ["animated", "data_path", "sample"]
+__all__ = ["LAST_FRAME", "animated", "data_path", "evaluated_in", "frame_restored", "sample"]
 
 #: Simulations are sampled to this frame at most; what comes later has the last value.
 LAST_FRAME = 100_000
@@ -65,7 +65,7 @@ def _of_scene(
     simulation: bpy.types.Object, scene: bpy.types.Scene, keys: set[str], frames: range
 ) -> dict[str, Samples]:
     found: dict[str, Samples] = {key: {} for key in keys}
-    with _frame_restored(scene), _evaluated_in(scene, simulation) as layer:
+    with frame_restored(scene), evaluated_in(scene, simulation) as layer:
         for frame in _with_progress(frames):
             scene.frame_set(frame)
             evaluated = simulation.evaluated_get(layer.depsgraph)
@@ -91,7 +91,7 @@ def _with_progress(frames: range) -> Iterator[int]:
 
 
 @contextmanager
-def _frame_restored(scene: bpy.types.Scene) -> Iterator[None]:
+def frame_restored(scene: bpy.types.Scene) -> Iterator[None]:
     frame, part = scene.frame_current, scene.frame_subframe
     try:
         yield
@@ -100,7 +100,7 @@ def _frame_restored(scene: bpy.types.Scene) -> Iterator[None]:
 
 
 @contextmanager
-def _evaluated_in(scene: bpy.types.Scene, simulation: bpy.types.Object) -> Iterator[bpy.types.ViewLayer]:
+def evaluated_in(scene: bpy.types.Scene, simulation: bpy.types.Object) -> Iterator[bpy.types.ViewLayer]:
     """A view layer that evaluates the object. Blender passes over what is hidden or in an excluded collection."""
     hidden = simulation.hide_viewport
     if hidden:

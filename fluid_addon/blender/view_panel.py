@@ -11,7 +11,7 @@ from bpy.props import IntProperty, StringProperty
 
 from ..run.presets import Preset
 from ..run.state import Stage
-from . import bakes, live, motion_blur, parameters, preset_library, run_panel, simulation
+from . import bakes, domain_box, live, motion_blur, parameters, preset_library, run_panel, simulation
 from .wrapped_text import draw_wrapped, font_size, line_width, wrap
 
 __all__: list[str] = []
@@ -238,6 +238,9 @@ class FLUID_ADDON_PT_display(_OfSimulation, bpy.types.Panel):  # noqa: N801
             column.prop(found.fluid_addon, option)
         if reason := motion_blur.why_not(found):
             draw_wrapped(column, context, reason, icon="INFO")
+        shown = domain_box.box_of(found) is not None
+        box = self.layout.operator("fluid_addon.show_domain", icon="CUBE", depress=shown)
+        box.name = found.name
         self.layout.operator("fluid_addon.fit_material", icon="MATERIAL")
 
 

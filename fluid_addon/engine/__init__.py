@@ -4,6 +4,7 @@
 from .environment import EngineEnvironment
 from .fluid_engine import FluidEngine
 from .formats import Format
+from .solver import Solved, SolverDefinition
 from .stencil import CodeOrigin, StencilDefinition
 
-__all__ = ["CodeOrigin", "EngineEnvironment", "FluidEngine", "Format", "StencilDefinition"]
+__all__ = ["CodeOrigin", "EngineEnvironment", "FluidEngine", "Format", "Solved", "SolverDefinition", "StencilDefinition"]

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..diagnostics import fail
-from ..volumes.export_path import checked_export_path, timeline_frame
+from ..volumes.bake import Bake
+from ..volumes.export_path import checked_export_path, inside, same_file_key, timeline_frame
 from .environment import EngineEnvironment
 from .export import Exporter, ExportRequest
 from .export_choice import exportable
@@ -26,6 +28,7 @@ class BakeExports:
     def __init__(self, simulation: Simulation | None, environment: EngineEnvironment) -> None:
         self._simulation, self._environment = simulation, environment
         self._exporter: Exporter | None = None
+        self._bake: Bake | None = None
 
     def request(
         self, path: str, fields: dict[str, Field], names: Sequence[str] | None, half: bool, frame: int, time: float
@@ -46,10 +49,13 @@ class BakeExports:
         number = frame if number is None else number
         first, last = self._environment.first_frame, self._environment.last_frame
         outside = (first is not None and number < first) or (last is not None and number > last)
+        exported, key = self._environment.exported, same_file_key(path)
         if self._simulation is None or outside:
+            exported[key] = lambda: self._left_out(path)
             return None
         if self._environment.open_bake is None:
             raise fail("export-path", "This engine has no bake folder to export into.")
+        exported[key] = lambda: self._on_disk(path)
         return ExportRequest(path, tuple(chosen), half, number, time, self._environment.place())
 
     def write(self, request: ExportRequest) -> None:
@@ -62,9 +68,23 @@ class BakeExports:
         assert simulation is not None and environment.open_bake is not None, "or there was no request"
         simulation.realize()
         if self._exporter is None:
-            bake = environment.open_bake(simulation.device.info.name)
-            self._exporter = Exporter(simulation, bake, self._written, environment.cancelled)
+            self._bake = environment.open_bake(simulation.device.info.name)
+            self._exporter = Exporter(simulation, self._bake, self._written, environment.cancelled)
         self._exporter.export(request)
+
+    def _on_disk(self, path: str) -> Path:
+        """Where an export lies, once it is written."""
+        assert self._simulation is not None and self._bake is not None, "it was requested of both"
+        self.finish()
+        self._simulation.status.check()  # a frame with NaN is not written
+        return inside(self._bake.folder, checked_export_path(path))
+
+    def _left_out(self, path: str) -> None:
+        """What became of an export that the run leaves out: a check and the time after the last frame need none."""
+        first = self._environment.first_frame
+        if not self._environment.check and first is not None:
+            message = f'"{path}" was not exported, because the run keeps no frame before {first}.'
+            raise fail("grid-file-missing", message, "Let the run begin earlier, or read a file of another run.")
 
     def _written(self, request: ExportRequest, size: int) -> None:
         self._environment.observe("export", {"path": request.path, "frame": request.frame, "bytes": size})

@@ -13,8 +13,10 @@ from ..gpu.compiler import CompileError, Compiler
 from .block import Block
 from .body import rewrite_body
 from .compile_errors import explain, further_errors
+from .domain import Domain
 from .field import DOMAIN, Field, Value, check_name, check_staggered, check_value, find_field, parse_format
 from .kernel_source import Constants, KernelSource, generate
+from .solver import Solver, SolverDefinition, checked_solver
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
 __all__ = ["Declarations", "Stencil", "shader_text", "shader_includes"]
@@ -77,7 +79,7 @@ class Stencil:
 
 
 class Declarations:
-    """Fields and stencils, in the order of their declaration.
+    """Fields, stencils and solvers, in the order of their declaration.
 
     Attributes:
         version: grows with every change that makes a recorded step out of date.
@@ -89,6 +91,8 @@ class Declarations:
         self._compiler = compiler
         self.fields: dict[str, Field] = {}
         self.stencils: dict[str, Stencil] = {}
+        self.solvers: dict[str, Solver] = {}
+        self._order: list[str] = []
         self.version = 0
         self.largest_blocks: dict[Fraction, Block] = {}
 
@@ -117,9 +121,7 @@ class Declarations:
         Raises:
             FluidError: with every problem found, at the lines of the script.
         """
-        check_name(definition.name, "stencil")
-        if definition.name in self.stencils:
-            raise fail("duplicate-name", f'There is a stencil "{definition.name}" already.', "Choose another name.")
+        self._check_name(definition.name, "stencil")
         if not 1 <= definition.iterations <= MAX_ITERATIONS:
             message = f'"iterations" is {definition.iterations}; it lies between 1 and {MAX_ITERATIONS}.'
             raise fail("bad-argument", message)
@@ -148,8 +150,33 @@ class Declarations:
         for name in stencil.swaps:
             self.fields[name].has_back = True
         self.stencils[definition.name] = stencil
+        self._order.append(definition.name)
         self.version += 1
         return stencil
+
+    def add_solver(self, definition: SolverDefinition, domain: Domain) -> Solver:
+        """Check a solver; it takes its place after the stencils and solvers so far.
+
+        Raises:
+            FluidError: `bad-name`, and those of `checked_solver`.
+        """
+        self._check_name(definition.name, "solver")
+        solver = checked_solver(definition, self.fields, domain)
+        self.solvers[definition.name] = solver
+        self._order.append(definition.name)
+        self.version += 1
+        return solver
+
+    def steps(self) -> list[Stencil | Solver]:
+        """What a step runs, in order."""
+        every = [self.entry(name) for name in self._order]
+        return [entry for entry in every if entry.enabled]
+
+    def _check_name(self, name: str, kind: str) -> None:
+        check_name(name, kind)
+        for taken, what in ((self.stencils, "stencil"), (self.solvers, "solver")):
+            if name in taken:
+                raise fail("duplicate-name", f'There is a {what} "{name}" already.', "Choose another name.")
 
     def _compile(self, source: KernelSource) -> bytes:
         return self._compiler.compile(shader_text("stencil.comp"), source.includes())
@@ -186,19 +213,31 @@ class Declarations:
                 raise fail("other-resolution", message, "Write fields of each resolution with a stencil of their own.")
         return found[first]
 
-    def stencil(self, name: str) -> Stencil:
-        """The stencil of that name.
+    def entry(self, name: str) -> Stencil | Solver:
+        """The stencil or solver of that name.
 
         Raises:
             FluidError: `unknown-stencil`.
         """
-        if name not in self.stencils:
-            hint = did_you_mean(name, self.stencils) or "Declare it with add_stencil first."
+        known: dict[str, Stencil | Solver] = {**self.stencils, **self.solvers}
+        if name not in known:
+            hint = did_you_mean(name, known) or "Declare it with add_stencil first."
             raise fail("unknown-stencil", f'There is no stencil "{name}".', hint)
-        return self.stencils[name]
+        return known[name]
+
+    def solver(self, name: str) -> Solver:
+        """The solver of that name.
+
+        Raises:
+            FluidError: `unknown-stencil`.
+        """
+        if name not in self.solvers:
+            hint = did_you_mean(name, self.solvers) or "Declare it with add_solver first."
+            raise fail("unknown-stencil", f'There is no solver "{name}".', hint)
+        return self.solvers[name]
 
     def set_enabled(self, name: str, enabled: bool) -> None:
-        stencil = self.stencil(name)
-        if stencil.enabled != enabled:
-            stencil.enabled = enabled
+        entry = self.entry(name)
+        if entry.enabled != enabled:
+            entry.enabled = enabled
             self.version += 1

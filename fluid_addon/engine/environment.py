@@ -52,6 +52,8 @@ class EngineEnvironment:
         device, gpu_count: override the script's options.
         first_frame, last_frame: exports before the first are left out; steps after the last are not computed.
         objects: the meshes of an object of the scene; None where they are captured only after a check.
+        exported: for each file that an engine of the run exports, by `same_file_key`: what waits until it is on disk
+            and gives its path, or None where it will not be there.
         problem: in a check, told of each error so that the script goes on; None raises errors.
         check: nothing is computed and no device is opened.
     """
@@ -69,5 +71,6 @@ class EngineEnvironment:
     first_frame: int | None = None
     last_frame: int | None = None
     objects: Callable[[str], MeshSource | None] = lambda _name: None
+    exported: dict[str, Callable[[], Path | None]] = field(default_factory=dict)
     problem: Callable[[FluidError], None] | None = None
     check: bool = False

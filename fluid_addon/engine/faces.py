@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .address import Boundary
 
-__all__ = ["at_centres", "neighbour_means"]
+__all__ = ["at_centres"]
 
 
 def at_centres(
@@ -40,26 +40,3 @@ def at_centres(
         np.add(low[-1], beyond, out=mean[-1], dtype=np.float32)
     centres *= np.float32(0.5)
     return centres
-
-
-def neighbour_means(values: npt.NDArray[Any], *, extra_first: bool) -> npt.NDArray[Any]:
-    """Vectors between centres and faces: component i is the mean of two neighbours along axis i.
-
-    Args:
-        values: (nx + 1, ny + 1, nz + 1, 3).
-        extra_first: the extra voxel is the first of each axis; otherwise the last.
-
-    Returns:
-        (nx, ny, nz, 3).
-    """
-    low, high = slice(None, -1), slice(1, None)
-    parts = []
-    for axis in range(3):
-        both = values[tuple(slice(None) if a == axis else high if extra_first else low for a in range(3))][..., axis]
-        along = [slice(None)] * 3
-        ends = []
-        for end in (low, high):
-            along[axis] = end
-            ends.append(both[tuple(along)])
-        parts.append((ends[0] + ends[1]) * both.dtype.type(0.5))
-    return np.stack(parts, axis=-1)

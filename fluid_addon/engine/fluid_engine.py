@@ -18,12 +18,14 @@ from .domain import Domain, parse_boundary
 from .environment import EngineEnvironment
 from .export_choice import numbered
 from .field import Field, Value, check_value, find_field, parse_resolution
+from .field_load import FieldLoads
 from .grid_source import GridSource, grid_path
 from .kernel_source import Constants
 from .pace import check_dt, check_run
-from .scene_object import declare_object
 from .reduction import OPERATIONS, check_operation
+from .scene_object import declare_object
 from .simulation import Simulation
+from .solver import Solved, SolverDefinition
 from .stencil import StencilDefinition
 from .stepping import Stepping
 
@@ -88,6 +90,7 @@ class FluidEngine:
                 self.domain, self._declarations, compiler, wanted=wanted, cache=cache, cancelled=cancelled
             )
         self._exports = BakeExports(self._simulation, self._environment)
+        self._loads = FieldLoads(self.domain, self._simulation, self._environment)
         pending = self._exports.raise_pending
         self._stepping = Stepping(self.domain, self._declarations, self._simulation, self._environment, pending)
 
@@ -172,7 +175,7 @@ class FluidEngine:
         """Declare "NAME_distance" and "NAME_velocity", which follow an object of the scene.
 
         Raises:
-            FluidError: as `add_field`, and `unknown-object`, `mesh-missing`, `mesh-broken`.
+            FluidError: as `add_field`, and `unknown-object`, `mesh-broken`.
         """
         made = declare_object(name, object, self.domain, self._environment, self.add_field, self.fields)
         if made is not None and self._simulation is not None:
@@ -195,8 +198,20 @@ class FluidEngine:
             self._environment.problem(error.at(self._environment.place()))
             self._failed.add(definition.name)
 
+    def add_solver(self, definition: SolverDefinition) -> None:
+        """Declare a solver; it takes its place in the order of stencils. Raises as `checked_solver`."""
+        solver = self._declarations.add_solver(definition, self.domain)
+        if self._simulation is not None:
+            self._simulation.add_solver(solver)
+
+    def solved(self, name: str) -> Solved:
+        """How a solver's last solve ended. Raises FluidError `unknown-stencil`."""
+        self._declarations.solver(name)
+        self.guessed = self.guessed or self._simulation is None
+        return self._simulation.solvers.solved(name) if self._simulation else Solved()
+
     def set_enabled(self, stencil: str, enabled: bool) -> None:
-        """Whether `step` runs a stencil. Raises FluidError `unknown-stencil`."""
+        """Whether `step` runs a stencil or solver. Raises FluidError `unknown-stencil`."""
         if stencil not in self._failed:
             self._declarations.set_enabled(stencil, enabled)
 
@@ -221,7 +236,7 @@ class FluidEngine:
         """
         if name in self._failed:
             return
-        self._declarations.stencil(name)
+        self._declarations.entry(name)
         if dt:
             check_dt(abs(dt))
         self._stepping.run_stencil(name, dt or 0.0)
@@ -283,7 +298,7 @@ class FluidEngine:
         if len(coord) != 3 or any(int(c) != c or not 0 <= c < n for c, n in zip(coord, extent, strict=True)):
             given = ", ".join(f"{c:g}" for c in coord)
             size = ", ".join(str(n) for n in extent)
-            what = "a domain" if found.resolution == 1 else f'"{field}", which has voxels'
+            what = "a domain" if found.resolution == 1 else f'"{field}"'
             raise fail(
                 "bad-argument", f"There is no voxel {{{given}}} in {what} of {{{size}}}.", "Voxels count from 0."
             )
@@ -299,6 +314,20 @@ class FluidEngine:
         if self._simulation is not None:
             self._stepping.announce_plan()
             self._simulation.fill(found, parts)
+
+    def load(self, field: str, path: str, grid: str | None = None) -> None:
+        """Let a field take the values of a grid (by default of its own name) in a .vdb or .nvdb file, now.
+
+        Args:
+            path: relative to the script's folder, or an export of this run, which is waited for.
+
+        Raises:
+            FluidError: `unknown-field`, `grid-file-…`, `grid-mismatch`, `not-a-number`, and those of the export.
+        """
+        found = find_field(self.fields, field)
+        if self._simulation is not None:
+            self._stepping.announce_plan()
+        self._loads.load(found, path, grid or field)
 
     def array(self, field: str) -> npt.NDArray[Any]:
         """A copy of a field as numpy sees it, shape (nx, ny, nz) or (nx, ny, nz, components); background in a check."""

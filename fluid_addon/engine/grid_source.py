@@ -3,33 +3,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..diagnostics import fail
+from ..diagnostics import FluidError, fail
 from ..volumes.grid import LEAF, Grid
 from ..volumes.nanovdb_reader import read_nvdb
 from ..volumes.openvdb_files import read_vdb
 from .address import Boundary
 from .domain import Domain, check_size
-from .faces import neighbour_means
 from .field import Field
-from .formats import Format
+from .grid_values import UNNAMED, check_kind, values_of
 
-__all__ = ["GridSource", "grid_path"]
-
-UNNAMED = "density"
-_FITS = {
-    "float": (Format.R32F, Format.R16F),
-    "half": (Format.R32F, Format.R16F),
-    "vec3f": (Format.R32G32B32F, Format.R16G16B16F),
-    "int32": (Format.R32I, Format.R32UI),
-}
+__all__ = ["GridSource", "grid_path", "read_grid"]
 
 
 def grid_path(folder: Path, name: str) -> Path:
@@ -44,6 +34,33 @@ def grid_path(folder: Path, name: str) -> Path:
     return folder / Path(name)
 
 
+def _reader(path: Path) -> Callable[..., list[Grid]]:
+    """What reads a file, by its ending. Raises FluidError `grid-file-kind`."""
+    readers: dict[str, Callable[..., list[Grid]]] = {".nvdb": read_nvdb, ".vdb": read_vdb}
+    if path.suffix.lower() not in readers:
+        hint = "NanoVDB (.nvdb) and OpenVDB (.vdb) files can be read."
+        raise fail("grid-file-kind", f'"{path.name}" is not a grid file by its ending.', hint)
+    return readers[path.suffix.lower()]
+
+
+def read_grid(path: Path, name: str) -> Grid:
+    """One grid of a file; of two with one name the first.
+
+    Raises:
+        FluidError: `grid-file-missing`, `grid-file-corrupt`, `grid-file-kind` also where it has no such grid.
+    """
+    read = _reader(path)
+    try:
+        return read(path, {name})[0]
+    except FluidError as error:
+        if name != UNNAMED or error.code != "grid-file-kind":
+            raise
+        try:
+            return read(path, {""})[0]
+        except FluidError:
+            raise error from None
+
+
 class GridSource:
     """The grids of a `.nvdb` or `.vdb` file.
 
@@ -53,11 +70,7 @@ class GridSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        readers = {".nvdb": read_nvdb, ".vdb": read_vdb}
-        if path.suffix.lower() not in readers:
-            hint = "NanoVDB (.nvdb) and OpenVDB (.vdb) files can be read."
-            raise fail("grid-file-kind", f'"{path.name}" is not a grid file by its ending.', hint)
-        grids = readers[path.suffix.lower()](path)
+        grids = _reader(path)(path)
         if not grids:
             raise fail("grid-file-kind", f'"{path.name}" holds no grid that a field can start from.')
         self.grids = {grid.name or UNNAMED: grid for grid in reversed(grids)}  # of two with one name the first counts
@@ -89,44 +102,14 @@ class GridSource:
     def values(self, field: Field, domain: Domain) -> npt.NDArray[Any] | None:
         """The start of a field, or None where the file has no grid of its name. Sets the field's grid class.
 
-        A level set counts with its signed inside and outside; of all other grids only the active voxels do, and the
-        rest takes the field's background. Vectors at centres become means on the faces of a staggered field, and those
-        of a staggered grid means at the centres of any other field.
-
         Raises:
-            FluidError: `grid-mismatch` when the format cannot hold the grid or it lies on another lattice.
+            FluidError: `grid-mismatch` also when it lies on another lattice, `not-a-number`.
         """
         grid = self.grids.get(field.name)
         if grid is None:
             return None
-        if field.format not in _FITS[grid.kind]:
-            fitting = " or ".join(f"Format.{f.name}" for f in _FITS[grid.kind])
-            message = (
-                f'The grid "{field.name}" of "{self.path.name}" is {grid.kind} and does not fit {field.format.name}.'
-            )
-            raise fail("grid-mismatch", message, f"Use {fitting}.")
+        check_kind(grid, field, self.path.name)
         if not np.allclose(grid.transform, domain.transform, rtol=1e-6, atol=1e-9):
             message = f'The grid "{field.name}" of "{self.path.name}" lies on another lattice than the field.'
             raise fail("grid-mismatch", message, "Resample it to the first grid's voxels, or rename the field.")
-        level_set = grid.grid_class == "level set"
-        if grid.grid_class in ("level set", "staggered"):
-            field.grid_class = grid.grid_class
-        stored = grid if level_set else _on(grid, field)
-        if grid.kind != "vec3f" or field.staggered == (grid.grid_class == "staggered"):
-            return stored.dense(domain.low, domain.size)
-        below = 1 if field.staggered else 0  # faces want one more voxel below, centres one above
-        low, size = [n - below for n in domain.low], [n + 1 for n in domain.size]
-        return neighbour_means(stored.dense(low, size), extra_first=field.staggered)
-
-
-def _on(grid: Grid, field: Field) -> Grid:
-    """The grid with the field's background wherever it is not active."""
-    background = np.asarray(field.background if grid.components else field.background[0], grid.dtype)
-    wide = (..., *([None] * len(grid.components)))
-    tiles = grid.tiles
-    return dataclasses.replace(
-        grid,
-        background=background.tolist(),
-        leaf_values=np.where(grid.leaf_masks[wide], grid.leaf_values, background),
-        tiles=dataclasses.replace(tiles, values=np.where(tiles.active[wide], tiles.values, background)),
-    )
+        return values_of(grid, field, domain, self.path.name)

@@ -54,6 +54,7 @@ class Poisson:
     ) -> None:
         self._device, self._execution, self.solver = device, execution, solver
         self.solved = Solved()
+        self._shift = solver.definition.shift
         self._maker = KernelMaker(library, compiler, device.info, solver.definition.name)
         self._levels: list[Level] = []
         for grid in reversed(grids(size, solver.sides)):
@@ -212,21 +213,26 @@ class Poisson:
 
     # ----- solving
 
-    def solve(self) -> Solved:
-        """Solve from the unknown's present values; waits for the answer.
+    def solve(self, dt: float) -> Solved:
+        """Solve from the unknown's present values, in a step of `dt` seconds; waits for the answer.
 
         Raises:
             FluidError: `cancelled`, `device-lost`.
         """
         self.realize()
+        definition = self.solver.definition
+        if definition.shift_per_dt > 0 and dt <= 0:  # an infinite shift leaves nothing
+            self._clear()
+            self.solved = Solved()
+            return self.solved
+        self._shift = definition.shift + (definition.shift_per_dt / dt if definition.shift_per_dt > 0 else 0.0)
         self.solved = self._solve()
         return self.solved
 
     def _solve(self) -> Solved:
-        definition = self.solver.definition
         self._set_numbers(mean=0.0)
         total, squares, cells, air = self._read("measure")
-        singular = definition.shift == 0 and air == 0 and cells > 0
+        singular = self._shift == 0 and air == 0 and cells > 0
         if singular:
             whole = squares
             mean = total / cells
@@ -285,9 +291,8 @@ class Poisson:
 
     def _set_numbers(self, **changed: float) -> None:
         """Set what changes from solve to solve; only while nothing of this solver is under way."""
-        shift = self.solver.definition.shift
         for name, mean in (("numbers", changed.get("mean", 0.0)), ("coarse numbers", 0.0)):
             host = self._buffers[name].host
             assert host is not None, "upload memory is always mapped"
-            values = [mean, shift, changed.get("beta", 0.0), changed.get("alpha", 0.0)]
+            values = [mean, self._shift, changed.get("beta", 0.0), changed.get("alpha", 0.0)]
             host[:] = np.array(values, np.float32).view(np.uint8)

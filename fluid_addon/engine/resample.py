@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +25,17 @@ BLOCK_VOXELS = 1 << 22  # of the grid, for one block of the box
 NEAR = 1e-3
 TILT = 1e-6  # what the rounding of a file's transform may look like
 
+#: Scale (3,) and shift (3,) from index coordinates of the domain to those of the grid.
+_Map: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
 
 def same_directions(grid: Grid, domain: Domain) -> bool:
     """Whether the axes of a grid and of a domain point the same ways, or the opposite ones."""
     return _map(grid, domain) is not None
 
 
-def _map(grid: Grid, domain: Domain) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Scale (3,) and shift (3,) from index coordinates of the domain to those of the grid; None where they are tilted."""
+def _map(grid: Grid, domain: Domain) -> _Map | None:
+    """The way from the domain to the grid; None where their axes are turned."""
     try:
         relative = np.linalg.inv(np.asarray(grid.transform, np.float64)) @ domain.transform
     except np.linalg.LinAlgError:
@@ -70,10 +73,11 @@ class _Axis:
         shape = [1] * values.ndim
         shape[axis] = -1
         high = values.take(self.high - first, axis)
-        high -= low
-        high *= self.part.reshape(shape)
-        high += low
-        return high
+        part = self.part.reshape(shape)
+        low *= 1 - part
+        high *= part
+        low += high
+        return low
 
 
 def _axis(positions: npt.NDArray[np.float64], bounds: tuple[int, int], nearest: bool) -> _Axis:
@@ -88,43 +92,50 @@ def _axis(positions: npt.NDArray[np.float64], bounds: tuple[int, int], nearest: 
     return _Axis(whole, whole + (part > 0), part)
 
 
-def resampled(
-    grid: Grid, domain: Domain, shifts: Sequence[Sequence[float]], stored_shifts: Sequence[Sequence[float]]
-) -> npt.NDArray[Any]:
+def resampled(grid: Grid, domain: Domain, *, on_faces: bool = False, from_faces: bool = False) -> npt.NDArray[Any]:
     """The grid at the voxels of a domain whose axes have the `same_directions`. Integers go to the nearest voxel.
 
     Args:
-        shifts: of each component (one of a scalar), from a voxel's centre to where the field holds it, in voxels.
-        stored_shifts: the same for the grid.
+        on_faces: component i is wanted on the low face of each voxel along axis i, not at the centre.
+        from_faces: that is where the grid has it.
 
     Returns:
         (nx, ny, nz) or (nx, ny, nz, 3), of the grid's type.
     """
     found = _map(grid, domain)
     assert found is not None, "the caller has looked"
-    scale, shift = found
-    bounds = _bounds(grid)
     out = np.empty((*domain.size, *grid.components), grid.dtype)
-    alike = all(s == shifts[0] for s in shifts) and all(s == stored_shifts[0] for s in stored_shifts)
-    parts = [...] if alike or not grid.components else list(range(len(shifts)))
-    for part in parts:
-        here, there = (shifts[0], stored_shifts[0]) if part is ... else (shifts[part], stored_shifts[part])
-        axes = []
-        for i in range(3):
-            positions = scale[i] * (np.arange(domain.size[i]) + domain.low[i] + here[i]) + shift[i] - there[i]
-            axes.append(_axis(positions, bounds[i], grid.dtype.kind == "i"))
-        for pieces in _pieces(axes):
-            cut = [axis.cut(piece) for axis, piece in zip(axes, pieces, strict=True)]
-            spans = [axis.span for axis in cut]
-            values = grid.dense([low for low, _ in spans], [count for _, count in spans])[(..., *_wrap(part))]
-            for i, axis in enumerate(cut):
-                values = axis.interpolate(values, i)
-            out[(*pieces, *_wrap(part))] = values
+    if not grid.components or not (on_faces or from_faces):
+        _fill(out, ..., grid, _axes(grid, domain, found, np.zeros(3), np.zeros(3)))
+    else:
+        for component, face in enumerate(-0.5 * np.eye(3)):
+            axes = _axes(grid, domain, found, face * on_faces, face * from_faces)
+            _fill(out[..., component], component, grid, axes)
     return out
 
 
-def _wrap(part: Any) -> tuple[Any, ...]:
-    return () if part is ... else (part,)
+def _axes(
+    grid: Grid, domain: Domain, found: _Map, wanted: npt.NDArray[np.float64], stored: npt.NDArray[np.float64]
+) -> list[_Axis]:
+    """Where values lie that are `wanted` and `stored` beside the centres of their voxels."""
+    scale, shift = found
+    axes = []
+    for i, bounds in enumerate(_bounds(grid)):
+        positions = scale[i] * (np.arange(domain.size[i]) + domain.low[i] + wanted[i]) + shift[i] - stored[i]
+        axes.append(_axis(positions, bounds, nearest=grid.dtype.kind == "i"))
+    return axes
+
+
+def _fill(out: npt.NDArray[Any], component: Any, grid: Grid, axes: Sequence[_Axis]) -> None:
+    """Interpolate a component, or all of them (`...`)."""
+    for pieces in _pieces(axes):
+        cut = [axis.cut(piece) for axis, piece in zip(axes, pieces, strict=True)]
+        lows, counts = zip(*(axis.span for axis in cut), strict=True)
+        values = grid.dense(lows, counts)
+        values = values if component is ... else values[..., component]
+        for i, axis in enumerate(cut):
+            values = axis.interpolate(values, i)
+        out[pieces] = values
 
 
 def _bounds(grid: Grid) -> list[tuple[int, int]]:

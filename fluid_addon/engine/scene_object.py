@@ -34,7 +34,7 @@ def declare_object(
     width of the band in which it is right. None in a check, where the meshes are looked at if they are there.
 
     Raises:
-        FluidError: of `add_field`, and `unknown-object`, `mesh-missing`, `mesh-broken`.
+        FluidError: of `add_field`, and `unknown-object`, `mesh-broken`.
     """
     source = environment.objects(scene_object)
     environment.observe("object", {"name": scene_object})
@@ -91,7 +91,7 @@ class SceneObject:
             seconds: that the frame lasts.
 
         Raises:
-            FluidError: `mesh-missing`, `mesh-broken`.
+            FluidError: `mesh-broken`.
         """
         now, before = self._source.key(frame), self._source.key(frame - 1)
         state = (now,) if now == before else (now, before, part, seconds)

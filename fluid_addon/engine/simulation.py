@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from .kernel_source import other_sizes
 from .nan_check import FIRST_WORD
 from .reduction import Reductions
 from .schedule import record_stencils
+from .solver import Solver
+from .solvers import Solvers
 from .status import Moment, Status, Watch
 from .stencil import BACK_BUFFER_SUFFIX
 
@@ -38,7 +41,9 @@ CONSTANTS_BYTES = 4096
 
 
 @dataclass
-class _RecordedStep:
+class _RecordedPart:
+    """Stencils that are submitted together, up to a solver or the end of a step."""
+
     recording: Recording
     encoded: Encoded
     fronts: dict[str, int]
@@ -68,7 +73,7 @@ class Simulation:
     ) -> None:
         self.domain, self._declarations = domain, declarations
         self._kernels: dict[str, Kernel] = {}
-        self._steps: dict[Any, _RecordedStep] = {}
+        self._steps: dict[Any, list[_RecordedPart | str]] = {}
         self._version = -1
         self._initial: dict[str, npt.NDArray[Any]] = {}
         self._probe: Buffer | None = None
@@ -86,6 +91,8 @@ class Simulation:
             opened.callback(self._close_reductions)
             self.status = Status(self.device, self.execution)
             opened.callback(self.status.close)
+            self.solvers = Solvers(self.device, self._library, self.execution, compiler)
+            opened.callback(self.solvers.close)
             self._opened = opened.pop_all()
 
     # ----- memory
@@ -98,6 +105,7 @@ class Simulation:
             rows.append((field.name, size, Residence.DEVICE))
             if field.has_back:
                 rows.append((field.name + BACK_BUFFER_SUFFIX, size, Residence.DEVICE))
+        rows += self.solvers.rows()
         if self.export_bytes:
             rows.append(("export ring", self.export_bytes, Residence.READBACK))
         return MemoryPlan(tuple(rows))
@@ -109,7 +117,8 @@ class Simulation:
 
     def allocated_bytes(self) -> int:
         """Bytes of the plan that are allocated already."""
-        return sum(b.allocated for f in self._declarations.fields.values() for b in f.buffers)
+        fields = self._declarations.fields.values()
+        return sum(b.allocated for f in fields for b in f.buffers) + self.solvers.allocated
 
     def check_field(self, field: Field) -> None:
         """Hold the plan and the format against the device.
@@ -150,6 +159,11 @@ class Simulation:
         constants = domain.constants() | other_sizes(self.domain, stencil.others) | {FIRST_WORD: first}
         self._kernels[name] = self._library.make(name, stencil.spirv, workgroup, constants)
 
+    def add_solver(self, solver: Solver) -> None:
+        """Make room for a solver in the plan. Raises FluidError `domain-too-large`."""
+        self.solvers.add(solver, self.domain.at(solver.unknown.resolution).size)
+        self.check_memory()
+
     def realize(self) -> bool:
         """Allocate and fill what is declared and not yet there. True when anything was."""
         changed = False
@@ -166,6 +180,7 @@ class Simulation:
             if field.has_back and len(field.buffers) == 1:
                 field.buffers.append(Buffer(self.device, field.name + BACK_BUFFER_SUFFIX, size))
                 changed = True
+        self.solvers.realize()
         return changed
 
     # ----- stepping
@@ -175,20 +190,28 @@ class Simulation:
         self._run(("step",), None, constants, moment)
 
     def run_stencil(self, name: str, constants: bytes, moment: Moment) -> None:
-        """Run one stencil. Raises as `step`."""
-        self._run(("stencil", name), [self._declarations.stencil(name)], constants, moment)
+        """Run one stencil or solver. Raises as `step`."""
+        self._run(("stencil", name), [self._declarations.entry(name)], constants, moment)
 
     def recording(self) -> Recording:
-        """The recording of the next step, for people to read."""
-        return self._recorded(("step",), None).recording
+        """The recording of the next step's stencils, for people to read."""
+        parts = [part.recording for part in self._recorded(("step",), None) if isinstance(part, _RecordedPart)]
+        return Recording("step", [command for part in parts for command in part])
 
-    def _run(self, key: tuple[str, ...], stencils: list[Stencil] | None, constants: bytes, moment: Moment) -> None:
-        step = self._recorded(key, stencils)
-        self.status.submit(step.encoded, constants, moment)
-        for name, front in step.fronts.items():
-            self._declarations.fields[name].front = front
+    def _run(
+        self, key: tuple[str, ...], entries: list[Stencil | Solver] | None, constants: bytes, moment: Moment
+    ) -> None:
+        for part in self._recorded(key, entries):
+            if isinstance(part, str):
+                self.solvers.solve(part, moment.dt)
+                self.status.check()  # what came before the solve is finished; NaN there is the cause, not the solve
+                continue
+            self.status.submit(part.encoded, constants, moment)
+            for name, front in part.fronts.items():
+                self._declarations.fields[name].front = front
 
-    def _recorded(self, key: tuple[str, ...], stencils: list[Stencil] | None) -> _RecordedStep:
+    def _recorded(self, key: tuple[str, ...], entries: list[Stencil | Solver] | None) -> list[_RecordedPart | str]:
+        """The parts of a step in order; a text is the name of a solver."""
         declarations = self._declarations
         if self._version != declarations.version:
             self._forget_steps()
@@ -199,22 +222,30 @@ class Simulation:
         fronts = {name: field.front for name, field in fields.items()}
         full_key = (key, tuple(fronts.values()))
         if full_key not in self._steps:
-            if stencils is None:
-                stencils = [s for s in declarations.stencils.values() if s.enabled]
-            recording = record_stencils(
-                " ".join(key), stencils, self._kernels, fields, self.domain, self.status.buffer
-            )
-            after = {name: field.front for name, field in fields.items()}
+            parts: list[_RecordedPart | str] = []
+            for is_solver, group in groupby(
+                declarations.steps() if entries is None else entries, lambda entry: isinstance(entry, Solver)
+            ):
+                if is_solver:
+                    parts += [entry.definition.name for entry in group]
+                    continue
+                stencils = [entry for entry in group if isinstance(entry, Stencil)]
+                recording = record_stencils(
+                    " ".join(key), stencils, self._kernels, fields, self.domain, self.status.buffer
+                )
+                after = {name: field.front for name, field in fields.items()}
+                parts.append(_RecordedPart(recording, self.execution.encode(recording), after))
             for name, front in fronts.items():
                 fields[name].front = front
-            self._steps[full_key] = _RecordedStep(recording, self.execution.encode(recording), after)
+            self._steps[full_key] = parts
         return self._steps[full_key]
 
     def _forget_steps(self) -> None:
         if self._steps:
             self.execution.idle()
-        for step in self._steps.values():
-            step.encoded.close()
+        for part in chain.from_iterable(self._steps.values()):
+            if isinstance(part, _RecordedPart):
+                part.encoded.close()
         self._steps.clear()
 
     # ----- values

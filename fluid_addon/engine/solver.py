@@ -11,6 +11,7 @@ from typing import Literal
 
 from ..diagnostics import did_you_mean, fail
 from .address import Boundary
+from .domain import Domain
 from .field import Field, find_field
 from .formats import Format
 
@@ -38,6 +39,7 @@ class SolverDefinition:
         faces: name of a R32UI field packed by `PackFaces`: w of the low faces, and open air; None: w = 1.
         sides: "open" or "closed" for all, for each axis, or for x low, x high, y low, … z high.
         shift: at least 0, in units of one over a voxel's area.
+        shift_per_dt: seconds, at least 0: `shift_per_dt / dt` is added to the shift in a step of dt seconds.
         tolerance: of |r| / |b|, above 0.
         most: cycles at most (sweeps for the method "sweeps").
         method: one of `METHODS`.
@@ -50,6 +52,7 @@ class SolverDefinition:
     faces: str | None = None
     sides: str | Sequence[str] = "closed"
     shift: float = 0.0
+    shift_per_dt: float = 0.0
     tolerance: float = 1e-3
     most: int = 30
     method: str = "multigrid"
@@ -80,16 +83,12 @@ class Solver:
     sides: tuple[Side, ...]
 
 
-def checked_solver(
-    definition: SolverDefinition,
-    fields: Mapping[str, Field],
-    boundary: Sequence[Boundary],
-    size: Sequence[int],
-) -> Solver:
+def checked_solver(definition: SolverDefinition, fields: Mapping[str, Field], domain: Domain) -> Solver:
     """Hold a definition against the fields and the domain.
 
     Raises:
-        FluidError: `unknown-field`, `duplicate-name` for a field in two places, `bad-argument`, `not-finite`.
+        FluidError: `unknown-field`, `duplicate-name` for a field in two places, `bad-argument`, `not-finite`,
+            `other-resolution`.
     """
     name = definition.name
     unknown, rhs = (_field(fields, name, part, getattr(definition, part), Format.R32F) for part in ("unknown", "rhs"))
@@ -100,11 +99,16 @@ def checked_solver(
     if len(set(named)) != len(named):
         twice = next(field for field in named if named.count(field) > 1)
         raise fail("duplicate-name", f'"{name}" uses the field "{twice}" twice.', "Give it a field for each part.")
-    for option, value in (("shift", definition.shift), ("tolerance", definition.tolerance)):
+    for field in (rhs, faces):
+        if field is not None and field.resolution != unknown.resolution:
+            message = f'"{unknown.name}" and "{field.name}" of "{name}" have different resolutions.'
+            raise fail("other-resolution", message, "Give the fields of a solver the same resolution.")
+    for option in ("shift", "shift_per_dt", "tolerance"):
+        value = getattr(definition, option)
         if not math.isfinite(value):
             raise fail("not-finite", f'"{option}" of "{name}" is {value:g}.')
-    if definition.shift < 0:
-        raise fail("bad-argument", f'"shift" of "{name}" is {definition.shift:g}; it is at least 0.')
+        if value < 0 and option != "tolerance":
+            raise fail("bad-argument", f'"{option}" of "{name}" is {value:g}; it is at least 0.')
     if definition.tolerance <= 0:
         hint = "It is the part of the right side that may be left over, for instance 1e-3."
         raise fail("bad-argument", f'"tolerance" of "{name}" is {definition.tolerance:g}; it is above 0.', hint)
@@ -114,7 +118,7 @@ def checked_solver(
         raise fail(
             "bad-argument", f'There is no method "{definition.method}".', did_you_mean(definition.method, METHODS)
         )
-    sides = _sides(definition, boundary, size)
+    sides = _sides(definition, domain.boundary, domain.at(unknown.resolution).size)
     return Solver(definition, definition.enabled, unknown, rhs, faces, sides)
 
 

@@ -67,10 +67,11 @@ class Watch:
 
 @dataclass(frozen=True)
 class Moment:
-    """When something was computed. `step` counts all steps from 1; None is a stencil run by hand."""
+    """When something was computed, and for how long (`dt`, seconds). `step` counts from 1; None is a run by hand."""
 
     frame: int
     step: int | None = None
+    dt: float = 0.0
 
     def __str__(self) -> str:
         if self.step is None:

@@ -48,6 +48,7 @@ class Stepping:
         self._domain, self._declarations, self._simulation = domain, declarations, simulation
         self._environment, self._raise_pending = environment, raise_pending
         self._announced: tuple[int, int] | None = None
+        self._told: dict[str, int] = {}  # solvers whose last solve was noted, and in which frame
         self.frame, self.time = 0, 0.0
         self._steps = 0
         self.objects: list[SceneObject] = []
@@ -77,7 +78,7 @@ class Stepping:
         """Run one stencil; the clock stays."""
         simulation = self._ready(self.frame + 1)
         if simulation is not None:
-            simulation.run_stencil(name, self._constants(dt, max(self.frame, 1)), Moment(self.frame))
+            simulation.run_stencil(name, self._constants(dt, max(self.frame, 1)), Moment(self.frame, dt=dt))
 
     def follow(self, scene_object: SceneObject) -> None:
         """Show an object in the frame that comes next, and from then on before each step."""
@@ -121,7 +122,8 @@ class Stepping:
         if simulation is not None:
             for each in self.objects:
                 each.follow(simulation, frame, part, seconds)
-            simulation.step(self._constants(dt, frame), Moment(frame, self._steps + 1))
+            simulation.step(self._constants(dt, frame), Moment(frame, self._steps + 1, dt))
+            self._tell_unsolved(simulation, frame)
         self._steps += 1
         self.time += dt
 
@@ -151,6 +153,15 @@ class Stepping:
         if len(packed) > CONSTANTS_BYTES:
             raise fail("bad-argument", f"A script declares at most {(CONSTANTS_BYTES - _FIXED.size) // 4} parameters.")
         return packed
+
+    def _tell_unsolved(self, simulation: Simulation, frame: int) -> None:
+        """A note for each solver that stopped before its tolerance, once a frame."""
+        for name, solved in simulation.solvers.unsolved().items():
+            if self._told.get(name) != frame:
+                self._told[name] = frame
+                cycles = f"{solved.iterations} cycle{'s' * (solved.iterations != 1)}"
+                text = f'Frame {frame}: "{name}" did not converge; its residual is {solved.residual:.2g} after {cycles}.'
+                self._environment.note(text)
 
     def _tell_step(self) -> None:
         if not self._after_last(self.frame):

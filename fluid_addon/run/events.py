@@ -7,6 +7,7 @@
 | log | text |
 | note | text, file, line |
 | parameters | list of {name, default, minimum, maximum, help}: all that are declared by now, once at least |
+| domain | box: low and high corner of the script's first domain, along the world's axes |
 | scene | objects: the names that a check found the script to ask for; frames, or null where it cannot be told |
 | capture | name, frame, frames: how far the meshes of a scene are captured before its run |
 | memory | table, bytes, device |

@@ -111,8 +111,7 @@ class RunQueue:
             told += [(key, event) for event in self._take(key, worker)]
             if self._states[key].is_over:
                 self._looking.pop(key, None)
-                del self._workers[key]
-                worker.close()
+                self._workers.pop(key, worker).close()
         for entry in list(self._waiting):
             if not any(self._states[entry[0]].verb == self._states[key].verb for key in self.active):
                 self._waiting.remove(entry)
@@ -123,9 +122,12 @@ class RunQueue:
         told = []
         for event in worker.poll():
             look = self._looking.get(key)
+            passed = look is not None and event["event"] == "finished" and event["exit_code"] == 0
+            if passed and self._states[key].stage is Stage.STOPPING:
+                passed, event = False, {**event, "exit_code": Kind.CANCELLED.value}
             if look is not None and event["event"] == "scene":
                 self._looking[key] = replace(look, objects=tuple(event["objects"]), frames=event["frames"])
-            elif look is not None and event["event"] == "finished" and event["exit_code"] == 0:
+            elif passed:
                 del self._workers[key]
                 worker.close()
                 told += self._looked(key)

@@ -41,6 +41,7 @@ class _Session:
         self.frames = 0
         self.files: list[str] = []
         self.engines: list[FluidEngine] = []
+        self.exported: dict[str, Callable[[], Path | None]] = {}
         self.parameters = Parameters(request.parameters, note=self.note if request.fit_parameters else None)
         self.told: int | None = None  # parameters that listeners know of
         self.meshes = SceneMeshes(self.folder, request.objects, request.scene, request.capture)
@@ -78,12 +79,21 @@ class _Session:
             gpu_count=self.request.gpu_count,
             first_frame=self.request.first_frame,
             last_frame=self.request.last_frame,
+            exported=self.exported,
         )
 
     def make_engine(self, **options: Any) -> FluidEngine:
         engine = FluidEngine(**options, environment=self.environment())
         self.engines.append(engine)
+        if len(self.engines) == 1:
+            self.tell_domain()
         return engine
+
+    def tell_domain(self) -> None:
+        """Where the script's first domain lies."""
+        if self.engines:
+            low, high = self.engines[0].domain.world_box
+            self.emit({"event": "domain", "box": [list(low), list(high)]})
 
     def open_bake(self, device: str) -> Bake:
         if self.bake is None:
@@ -234,6 +244,7 @@ def run_check(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
     problems, session = _look_through(request, cancel)
     session.emit, session.told = emit, None
     session.tell_parameters()
+    session.tell_domain()
     if session.objects:
         emit({"event": "scene", "objects": list(dict.fromkeys(session.objects)), "frames": session.frames or None})
     for problem in problems:

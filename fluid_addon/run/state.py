@@ -41,6 +41,7 @@ class RunState:
         verb: "run" or "check".
         frame, frames: of the simulation; `frames` is None where the script did not say how many there will be.
         captured: what is captured of the scene before the run; `frame` and `frames` are of that then.
+        domain: low and high corner of the script's first domain, once it is known.
         seconds_left: estimated, or None.
         log: (level, text), the level one of "log", "note", "error"; the last `LOG_LINES`.
         errors: diagnostics as `events.error_event` gives them.
@@ -54,6 +55,7 @@ class RunState:
     frame: int = 0
     frames: int | None = None
     captured: str = ""
+    domain: list[list[float]] | None = None
     seconds_left: float | None = None
     mcells_per_second: float = 0.0
     device: str = ""
@@ -115,6 +117,8 @@ class RunState:
             case "note":
                 where = f"{event['file']}:{event['line']}: " if event["file"] else ""
                 self.log.append(("note", where + event["text"]))
+            case "domain":
+                self.domain = event["box"]
             case "memory":
                 self.device, self.memory = event["device"], event["table"]
             case "bake":
@@ -137,6 +141,8 @@ class RunState:
 
     def _finish(self, event: Event) -> None:
         self.exit_code, self.seconds = event["exit_code"], event["seconds"]
+        if self.captured:  # it never began to compute
+            self.captured, self.frame, self.frames = "", 0, None
         if self.exit_code == 0:
             self.stage = Stage.CHECKED if self.verb == "check" else Stage.DONE
         elif self.exit_code == Kind.CANCELLED.value:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..diagnostics import did_you_mean, fail
 from ..engine.formats import Format
+from ..engine.solver import METHODS as SOLVER_METHODS
 from .sources import printable
 
 __all__ = ["CALLS", "Call", "Option", "decode", "take_arguments"]
@@ -249,6 +250,15 @@ def boundary(value: Value, name: str) -> str | tuple[str, ...]:
     return rule(value, name)
 
 
+def sides(value: Value, name: str) -> str | tuple[str, ...]:
+    side = one_of("open", "closed")
+    if isinstance(value, list):
+        if len(value) not in (3, 6):
+            raise _wrong(name, "one side, one for each of three axes, or one for each of six ends", value)
+        return tuple(side(item, f"{name}[{i}]") for i, item in enumerate(value, 1))
+    return side(value, name)
+
+
 def field_format(value: Value, name: str) -> Format:
     try:
         return Format(whole(value, name))
@@ -344,6 +354,25 @@ CALLS: dict[str, Call] = {
         positional=1,
         table_last=True,
     ),
+    "add_solver": Call(
+        "sim:add_solver",
+        (
+            Option("name", title, required=True),
+            Option("unknown", title, required=True),
+            Option("rhs", title, required=True),
+            Option("faces", title),
+            Option("sides", sides),
+            Option("shift", number),
+            Option("shift_per_dt", number),
+            Option("tolerance", number),
+            Option("most", whole),
+            Option("method", one_of(*SOLVER_METHODS)),
+            Option("enabled", boolean),
+        ),
+        positional=1,
+        table_last=True,
+    ),
+    "solved": Call("sim:solved", (Option("name", title, required=True),), positional=1),
     "run_stencil": Call("sim:run_stencil", (Option("name", title, required=True), _DT), positional=2, table_last=True),
     "step": Call("sim:step", (Option("dt", number, required=True),), positional=1),
     "run": Call(
@@ -363,6 +392,7 @@ CALLS: dict[str, Call] = {
     ),
     "read": Call("sim:read", (_FIELD, Option("coord", _SIZE, required=True)), positional=2),
     "fill": Call("sim:fill", (_FIELD, Option("value", components, required=True)), positional=2),
+    "load": Call("sim:load", (_FIELD, _PATH, Option("grid", title)), positional=2, table_last=True),
     "enable": Call("sim:enable", (Option("name", title, required=True), Option("enabled", boolean)), positional=2),
     "export_vdb": Call("sim:export_vdb", (_PATH, _FIELDS, Option("half", boolean)), positional=1, table_last=True),
     "export_nvdb": Call("sim:export_nvdb", (_PATH, _FIELDS), positional=1, table_last=True),

@@ -6,10 +6,12 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from ..diagnostics import FluidError, Place, did_you_mean, fail
 from ..engine.formats import Format
+from ..engine.solver import Solved, SolverDefinition
 from ..engine.stencil import StencilDefinition
 from .arguments import CALLS, METHODS, PROPERTIES, decode, take_arguments
 from .lua_errors import syntax_error
@@ -42,12 +44,15 @@ class Engine(Protocol):
     def add_field(self, name: str, format: int, init: Any = ..., **options: Any) -> None: ...  # noqa: A002
     def add_object(self, name: str, object: str) -> None: ...  # noqa: A002
     def add_stencil(self, definition: StencilDefinition) -> None: ...
+    def add_solver(self, definition: SolverDefinition) -> None: ...
+    def solved(self, name: str) -> Solved: ...
     def run_stencil(self, name: str, dt: float | None = ...) -> None: ...
     def step(self, dt: float) -> None: ...
     def run(self, **options: Any) -> None: ...
     def reduce(self, field: str, op: str) -> Any: ...
     def read(self, field: str, coord: Sequence[int]) -> Any: ...
     def fill(self, field: str, value: Any) -> None: ...
+    def load(self, field: str, path: str, grid: str | None = ...) -> None: ...
     def set_enabled(self, stencil: str, enabled: bool) -> None: ...
     def export_vdb(self, path: str, fields: Sequence[str] | None = ..., half: bool = ...) -> None: ...
     def export_nvdb(self, path: str, fields: Sequence[str] | None = ...) -> None: ...
@@ -185,10 +190,10 @@ class Host:
             case "unknown method":
                 hint = did_you_mean(name, [*METHODS, *PROPERTIES])
                 return fail("unknown-method", f'An engine has no "{name}".', hint)
-            case "unknown member":
-                thing, _, member = name.partition("\n")
-                hint = 'Write scene.object("Name").' if thing == "scene" else "It has a name."
-                return fail("unknown-method", f'{thing[:1].upper()}{thing[1:]} has no "{member}".', hint)
+            case "unknown member of scene":
+                return fail("unknown-method", f'The scene has no "{name}".', 'Write scene.object("Name").')
+            case "unknown member of an object":
+                return fail("unknown-method", f'An object of the scene has no "{name}".', "It has a name.")
             case "unknown constructor":
                 return fail("unknown-method", f'FluidEngine has no "{name}".', "Write FluidEngine.new{…}.")
             case "unknown format":
@@ -234,6 +239,10 @@ class Host:
                 origin = code_origin(code, self.place(), self._sources)
                 definition = {"inputs": (), **options, "code": code, "origin": origin}
                 engine.add_stencil(StencilDefinition(**definition))
+            case "add_solver":
+                engine.add_solver(SolverDefinition(**options))
+            case "solved":
+                return asdict(engine.solved(options["name"]))
             case "run_stencil":
                 engine.run_stencil(options["name"], options.get("dt"))
             case "enable":
@@ -252,6 +261,8 @@ class Host:
                 return engine.read(options["field"], options["coord"])
             case "fill":
                 engine.fill(options["field"], options["value"])
+            case "load":
+                engine.load(**options)
             case _:
                 raise ValueError(f"no such method: {method}")
         return None
@@ -285,9 +296,11 @@ def _scalar(value: Any) -> Scalar:
 
 
 def _vector(value: Any) -> tuple[Scalar, ...]:
-    """Nothing, a single value, or the parts of a vector after their count."""
+    """Nothing, a single value, the parts of a vector after their count, or named values after theirs, negated."""
     if value is None:
         return ()
+    if isinstance(value, dict):
+        return (-len(value), *(_scalar(part) for pair in value.items() for part in pair))
     if isinstance(value, (tuple, list)):
         return (len(value), *(_scalar(part) for part in value))
     return 0, _scalar(value)

@@ -75,7 +75,7 @@ class MeshCaptureWriter:
 
 
 class MeshCapture:
-    """The meshes of a capture. Raises FluidError `mesh-missing` where there is none that can be read."""
+    """The meshes of a capture. Raises FluidError `mesh-broken` where there is none that can be read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -86,7 +86,7 @@ class MeshCapture:
                 for name, frames in said["objects"].items()
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise fail("mesh-missing", f'"{folder}" holds no captured meshes ({error}).', "Run it again.") from error
+            raise fail("mesh-broken", f'"{folder}" holds no captured meshes ({error}).', "Run it again.") from error
 
     def source(self, name: str) -> CapturedMeshes:
         """An object's meshes. Raises FluidError `unknown-object`."""
@@ -119,7 +119,7 @@ class CapturedMeshes:
                 array = np.load(self._folder / f"{name}.npy", allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
                 message = f'The captured mesh of "{self._name}" cannot be read ({error}).'
-                raise fail("mesh-missing", message, "Run it again.") from error
+                raise fail("mesh-broken", message, "Run it again.") from error
             if array.ndim != 2 or array.shape[1] != 3 or array.dtype not in (np.float32, np.int32):
                 raise _corrupt(self._name)
             self._arrays[name] = array
@@ -130,4 +130,4 @@ class CapturedMeshes:
 
 
 def _corrupt(name: str) -> FluidError:
-    return fail("mesh-missing", f'The captured mesh of "{name}" is damaged.', "Run it again.")
+    return fail("mesh-broken", f'The captured mesh of "{name}" is damaged.', "Run it again.")

@@ -26,7 +26,7 @@ def read_obj(path: str | Path) -> Mesh:
     right for convex ones.
 
     Raises:
-        FluidError: `mesh-missing`, or `mesh-broken` with the file's line.
+        FluidError: `mesh-broken`, with the line of the file where there is one.
     """
     path = Path(path)
     try:
@@ -35,7 +35,7 @@ def read_obj(path: str | Path) -> Mesh:
             raise fail("mesh-broken", f'"{path.name}" has {size:,} bytes; {MAX_BYTES:,} is the most.', "Decimate it.")
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise fail("mesh-missing", f'The mesh "{path.name}" cannot be read: {error.strerror or error}.') from error
+        raise fail("mesh-broken", f'The mesh "{path.name}" cannot be read: {error.strerror or error}.') from error
     vertices, faces, face_lines, known = _statements(path.name, lines)
     if not faces:
         raise fail("mesh-broken", f'"{path.name}" has no faces.', "Export a mesh, not curves or points.")

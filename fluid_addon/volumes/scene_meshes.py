@@ -27,7 +27,7 @@ class MeshSource(Protocol):
         ...
 
     def mesh(self, frame: int) -> Mesh:
-        """Raises FluidError `mesh-missing`, `mesh-broken`."""
+        """Raises FluidError `mesh-broken`."""
         ...
 
 
@@ -38,7 +38,7 @@ class MeshFiles:
         path: a file, or a pattern whose #### stands for the frame's number.
 
     Raises:
-        FluidError: `mesh-missing`.
+        FluidError: `mesh-broken`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class MeshFiles:
             self._frames = _numbered_files(path)
         self._numbers = sorted(self._frames)
         if not self._frames or not self._frames[self._numbers[0]].is_file():
-            raise fail("mesh-missing", f'There is no mesh file "{path}".', "Look at the path and at its spelling.")
+            raise fail("mesh-broken", f'There is no mesh file "{path}".', "Look at the path and at its spelling.")
         self._read: OrderedDict[Path, Mesh] = OrderedDict()
 
     def key(self, frame: int) -> Path:
@@ -115,7 +115,7 @@ class SceneMeshes:
         """The object's meshes; None where they are captured only later.
 
         Raises:
-            FluidError: `unknown-object`, `mesh-missing`, `mesh-broken`.
+            FluidError: `unknown-object`, `mesh-broken`.
         """
         self.check(name)
         if self._scene is not None:

@@ -3,8 +3,6 @@
 -- degrees Kelvin it glows in the colour of a black body. The white core, the yellow body and the red tips follow from
 -- nothing but temperature.
 local gas = require("fluid.gas")
-local combustion = require("fluid.combustion")
-local shapes = require("fluid.shapes")
 
 local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 96, min = 1, max = 1000, help = "Frames to compute"})
@@ -16,15 +14,15 @@ param("flicker", {default = 3.0, min = 0, max = 20, help = "Random stirring of t
 
 sim = FluidEngine.new{domain_size = {n, n, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -1, 0}}
 gas.fields(sim, {"density", "temperature"})
-combustion.fields(sim, {expansion = false})
+gas.combustion.fields(sim, {expansion = false})
 
 -- Embers: a flat heap, eaten by noise into single tongues.
 gas.emit(sim, {
-    shape = shapes.cylinder{center = {0, 0, 0.1}, radius = 0.42, height = 0.12},
+    shape = gas.cylinder{center = {0, 0, 0.1}, radius = 0.42, height = 0.12},
     fields = {fuel = "params.fuel", temperature = 0.6},
     noise = {scale = 0.16, amount = 1, speed = 2.5},
 })
-gas.burn(sim, {rate = "params.rate", smoke = 0.06})
+gas.burn(sim, {rate = "params.rate", smoke = 0.03})
 gas.advect(sim, {fields = {"density", "temperature", "fuel"}})
 gas.advect_velocity(sim)
 gas.buoyancy(sim, {temperature = "params.buoyancy"})
@@ -33,7 +31,7 @@ gas.turbulence(sim, {strength = "params.flicker", scale = 0.25, speed = 1, octav
 gas.project(sim, {sides = {"open", "open", "open", "open", "closed", "open"}})
 gas.cool(sim, {rate = "params.cooling"})
 gas.dissipate(sim, {fields = {density = 0.4}})
--- What a picture shows: 293 K of still air, and 750 K more for each unit of heat.
-gas.kelvin(sim)
+-- What a picture shows: 293 K of still air, and 620 K more for each unit of heat.
+gas.kelvin(sim, {per_unit = 620})
 
 sim:run{frames = frames, fps = 24, export = "fire_####.vdb", fields = {"density", "kelvin", "velocity"}, half = true}

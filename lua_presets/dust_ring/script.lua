@@ -2,7 +2,6 @@
 -- A ring of dust. A blast above the ground presses the air down and outwards; at its edge the air rolls up into a ring
 -- that runs on by itself and lifts what lies on the ground.
 local gas = require("fluid.gas")
-local shapes = require("fluid.shapes")
 
 local n = param("resolution", {default = 96, min = 16, max = 512, help = "Voxels along the long sides"})
 local frames = param("frames", {default = 60, min = 1, max = 1000, help = "Frames to compute"})
@@ -16,14 +15,14 @@ gas.fields(sim, {"density"})
 
 -- Dust lies around the place of the blast, in patches.
 gas.emit(sim, {
-    shape = shapes.cylinder{center = {0, 0, 0}, radius = 0.75, height = 0.16},
+    shape = gas.cylinder{center = {0, 0, 0}, radius = 0.75, height = 0.16},
     fields = {density = "params.dust"},
     noise = {scale = 0.12, amount = "params.grain"},
     to = 10,
 })
 -- The blast: a few frames of a hard push downwards.
 gas.emit(sim, {
-    shape = shapes.sphere{center = {0, 0, 0.5}, radius = 0.3},
+    shape = gas.sphere{center = {0, 0, 0.5}, radius = 0.3},
     velocity = {0, 0, "-params.blast"},
     to = 4,
 })
@@ -36,6 +35,9 @@ gas.project(sim, {sides = {"open", "open", "open", "open", "closed", "open"}})
 gas.dissipate(sim, {fields = {density = 0.2}})
 
 -- Dust is brown, whatever the light.
-sim:add_field("color", Format.R32G32B32F, {0.42, 0.31, 0.21})
+sim:add_field("color", Format.R32G32B32F, {0, 0, 0})
+sim:add_stencil("paint", {inputs = {"density"}, outputs = {"color"}, code = [[
+    WriteField("color", idx, ReadField("density", idx) > 0.001 ? vec3(0.55, 0.40, 0.26) : vec3(0.0));
+]]})
 sim:run{frames = frames, fps = 24, substeps = "auto", cfl = 4, export = "dust_####.vdb",
         fields = {"density", "color", "velocity"}, half = true}

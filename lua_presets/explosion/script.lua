@@ -2,12 +2,10 @@
 -- An explosion: much fuel, burning fast, and a gas that needs far more room than the fuel did. The projection is asked
 -- for that room: instead of a flow without divergence, one that grows where something burns.
 local gas = require("fluid.gas")
-local combustion = require("fluid.combustion")
-local shapes = require("fluid.shapes")
 
 local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along a side"})
 local frames = param("frames", {default = 60, min = 1, max = 1000, help = "Frames to compute"})
-param("power", {default = 9.0, min = 0, max = 40, help = "Volumes of gas that a unit of fuel becomes"})
+param("power", {default = 3.0, min = 0, max = 20, help = "Volumes of gas that a unit of fuel becomes"})
 param("rate", {default = 2.5, min = 0.2, max = 20, help = "Fuel that burns in a second"})
 param("smoke", {default = 3.0, min = 0, max = 10, help = "Smoke that a unit of fuel leaves"})
 param("buoyancy", {default = 4.0, min = 0, max = 30, help = "How strongly heat rises"})
@@ -15,14 +13,14 @@ param("cooling", {default = 1.2, min = 0, max = 10, help = "How fast the fire ba
 
 sim = FluidEngine.new{domain_size = {n, n, n}, voxel_size = 2 / n, origin = {-1, -1, 0}}
 gas.fields(sim, {"density", "temperature"})
-combustion.fields(sim)
+gas.combustion.fields(sim)
 
 -- The charge: a ball with a torn surface, there for the first three frames.
 gas.emit(sim, {
-    shape = shapes.sphere{center = {0, 0, 0.45}, radius = 0.26},
+    shape = gas.sphere{center = {0, 0, 0.45}, radius = 0.26},
     fields = {fuel = 1.5, temperature = 1.2},
     noise = {scale = 0.22, amount = 1, speed = 4},
-    to = 4,
+    to = 2,
 })
 gas.burn(sim, {rate = "params.rate", smoke = "params.smoke", expansion = "params.power", maximum = 2.5})
 gas.advect(sim, {fields = {"density", "temperature", "fuel", "flame"}})

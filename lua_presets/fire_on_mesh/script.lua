@@ -2,8 +2,6 @@
 -- Fire on a mesh: fuel seeps out of the surface of a mesh of the scene, burns, and lifts itself. Outside Blender the mesh
 -- is Emitter.obj beside this script. It is an obstacle, too: flames run up along it instead of through it.
 local gas = require("fluid.gas")
-local combustion = require("fluid.combustion")
-local shapes = require("fluid.shapes")
 
 local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 72, min = 1, max = 1000, help = "Frames to compute"})
@@ -14,14 +12,14 @@ param("cooling", {default = 2.5, min = 0, max = 10, help = "How fast hot gas los
 
 sim = FluidEngine.new{domain_size = {n, n, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -1, 0}}
 gas.fields(sim, {"density", "temperature"})
-combustion.fields(sim, {expansion = false})
+gas.combustion.fields(sim, {expansion = false})
 
-local emitter = shapes.object(sim, scene.object("Emitter"))
+local emitter = gas.object(sim, scene.object("Emitter"))
 gas.obstacle(sim, {shape = emitter, moving = true})
 gas.faces(sim)
 -- Fuel in a thin layer on the surface, in patches that wander.
 gas.emit(sim, {
-    shape = shapes.grown(emitter, 0.05),
+    shape = gas.grown(emitter, 0.05),
     fields = {fuel = "params.fuel", temperature = 0.6},
     noise = {scale = 0.14, amount = 1, speed = 2},
     inherit = 0.7,
@@ -36,6 +34,6 @@ gas.turbulence(sim, {strength = 3, scale = 0.25, speed = 1, octaves = 2, where =
 gas.project(sim, {obstacles = true})
 gas.cool(sim, {rate = "params.cooling"})
 gas.dissipate(sim, {fields = {density = 0.4}})
-gas.kelvin(sim)                                        -- what glows: black bodies by their temperature
+gas.kelvin(sim, {per_unit = 620})  -- what glows: black bodies by their temperature
 
 sim:run{frames = frames, fps = 24, export = "fire_####.vdb", fields = {"density", "kelvin", "velocity"}, half = true}

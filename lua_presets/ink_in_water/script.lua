@@ -2,7 +2,6 @@
 -- Ink in water. A liquid that fills its box is a gas to the solver: the walls are closed, and what is heavy sinks. Each
 -- drop rolls up into a ring, and the ring falls apart into smaller ones (J. J. Thomson and H. F. Newall, 1885).
 local gas = require("fluid.gas")
-local shapes = require("fluid.shapes")
 
 local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 96, min = 1, max = 1000, help = "Frames to compute"})
@@ -18,7 +17,7 @@ sim:add_field("color", Format.R32G32B32F, {0, 0, 0})
 local drops = {{x = -0.32, y = 0.1, frame = 1, warm = 0}, {x = 0.34, y = -0.1, frame = 14, warm = 1}, {x = 0, y = 0, frame = 30, warm = 0.5}}
 for _, drop in ipairs(drops) do
     gas.emit(sim, {
-        shape = shapes.sphere{center = {drop.x, drop.y, 2.7}, radius = "params.drop"},
+        shape = gas.sphere{center = {drop.x, drop.y, 2.7}, radius = "params.drop"},
         fields = {density = 1, warm = drop.warm},
         velocity = {0, 0, -1.2},
         from = drop.frame, to = drop.frame + 5,

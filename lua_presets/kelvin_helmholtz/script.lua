@@ -16,7 +16,7 @@ sim = FluidEngine.new{
     boundary = {"periodic", "periodic", "clamp"},
 }
 gas.fields(sim, {"upper"})                             -- 1 above the border, 0 below
-sim:add_field("density", Format.R32F, 1)               -- what a picture shows: both layers, each in its colour
+sim:add_field("density", Format.R32F, 0)               -- what a picture shows: both layers, each in its colour
 sim:add_field("color", Format.R32G32B32F, {0, 0, 0})
 
 -- The start. Velocity lies on the low faces of the voxels: its x component half a voxel to the left of the centre.
@@ -30,6 +30,7 @@ sim:add_stencil("layers", {outputs = {"velocity", "upper"}, enabled = false, cod
     WriteField("upper", idx, 0.5 + 0.5 * tanh(p.z / params.thickness));
 ]]})
 sim:run_stencil("layers")
+sim:fill("density", 1)
 
 gas.advect(sim, {fields = {"upper"}})
 gas.advect_velocity(sim, {reflection = {sides = "closed"}}) -- loses little of the flow's energy: the curls stay sharp

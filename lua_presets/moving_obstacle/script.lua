@@ -2,7 +2,6 @@
 -- A wind tunnel. Wind brings lines of smoke in on one side; a ball swings up and down in its way; the flow goes around
 -- it and leaves vortices behind. The projection knows how much of each face the ball covers, and how it moves.
 local gas = require("fluid.gas")
-local shapes = require("fluid.shapes")
 
 local n = param("resolution", {default = 56, min = 16, max = 400, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 96, min = 1, max = 1000, help = "Frames to compute"})
@@ -18,7 +17,7 @@ sim:add_field("color", Format.R32G32B32F, {0, 0, 0})
 
 -- The ball moves by itself, because its place depends on time; how fast, the gas has to be told.
 gas.obstacle(sim, {
-    shape = shapes.sphere{center = {-1.1, 0, "1.0 + params.swing * sin(2.5 * time)"}, radius = "params.radius"},
+    shape = gas.sphere{center = {-1.1, 0, "1.0 + params.swing * sin(2.5 * time)"}, radius = "params.radius"},
     velocity = {0, 0, "2.5 * params.swing * cos(2.5 * time)"},
 })
 -- The wind fills the tunnel from the start, and brings the smoke.

@@ -2,7 +2,6 @@
 -- Smoke from a mesh. `scene.object` gives a mesh of the Blender scene by its name, as it moves and deforms; outside
 -- Blender it is Emitter.obj beside this script. A shape can be made of it, and whatever takes a shape takes a mesh.
 local gas = require("fluid.gas")
-local shapes = require("fluid.shapes")
 
 local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 72, min = 1, max = 1000, help = "Frames to compute"})
@@ -15,7 +14,7 @@ sim = FluidEngine.new{domain_size = {n, n, n * 3 // 2}, voxel_size = 2 / n, orig
 gas.fields(sim, {"density", "temperature"})
 
 -- The skin of the mesh: what lies within a distance of its surface, on either side.
-local emitter = shapes.object(sim, scene.object("Emitter"))
+local emitter = gas.object(sim, scene.object("Emitter"))
 local skin = {distance = "(abs(" .. emitter.distance .. ") - params.skin)", velocity = emitter.velocity}
 gas.emit(sim, {
     shape = skin,

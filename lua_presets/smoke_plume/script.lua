@@ -2,7 +2,6 @@
 -- A plume of warm smoke: the gas solver in its usual order. Each operator adds its stencils to a step, in the order of
 -- the calls; numbers may be texts of GLSL, so that sliders act while it runs.
 local gas = require("fluid.gas")
-local shapes = require("fluid.shapes")
 
 local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 72, min = 1, max = 1000, help = "Frames to compute"})
@@ -16,7 +15,7 @@ gas.fields(sim, {"density", "temperature"})
 
 -- Smoke and heat enter through a disc; noise eats into it, so that the plume is never the same twice.
 gas.emit(sim, {
-    shape = shapes.cylinder{center = {0, 0, 0.2}, radius = 0.26, height = 0.14},
+    shape = gas.cylinder{center = {0, 0, 0.2}, radius = 0.26, height = 0.14},
     fields = {density = 1, temperature = 1},
     noise = {scale = 0.2, amount = 0.7, speed = 2},
 })

@@ -4,7 +4,6 @@
 -- tuned without a surprise.
 local gas = require("fluid.gas")
 local detail = require("fluid.detail")
-local shapes = require("fluid.shapes")
 
 local n = param("resolution", {default = 32, min = 8, max = 256, help = "Voxels along the short sides of the coarse run"})
 local frames = param("frames", {default = 60, min = 1, max = 1000, help = "Frames to compute"})
@@ -15,7 +14,7 @@ param("detail", {default = 1.5, min = 0, max = 10, help = "Strength of the whirl
 -- A source that both runs share.
 local function source(sim, fields)
     gas.emit(sim, {
-        shape = shapes.cylinder{center = {0, 0, 0.22}, radius = 0.26, height = 0.16},
+        shape = gas.cylinder{center = {0, 0, 0.22}, radius = 0.26, height = 0.16},
         fields = fields, noise = {scale = 0.2, amount = 0.6, speed = 2},
     })
 end

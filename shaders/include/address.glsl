@@ -99,6 +99,12 @@ struct fs_Span {
     float part;
 };
 
+// A whole number from -1 to `size` as an integer. A software driver turns floats into integers lane by lane, because
+// anything might be in them; but from 2^23 to 2^24 the last bits of a float are the number itself.
+int fs_whole(const float v, const int size) {
+    return size < 1 << 22 ? floatBitsToInt(v + 12582912.0) - 0x4b400000 : int(v);
+}
+
 fs_Span fs_span(float p, const int size, const int boundary) {
     if (boundary == FS_PERIODIC) {
         p -= float(size) * floor(p / float(size));
@@ -109,7 +115,7 @@ fs_Span fs_span(float p, const int size, const int boundary) {
     p = p > lowest ? p : lowest;
     p = p < highest ? p : highest;
     float whole = floor(p);
-    int c = int(whole);
+    int c = fs_whole(whole, size);
     int low = fs_bring_in(c, size, boundary);
     int high = fs_bring_in(c + 1, size, boundary);
     return fs_Span(low, high, fs_is_there(c, low, boundary), fs_is_there(c + 1, high, boundary), p - whole);

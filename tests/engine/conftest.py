@@ -54,12 +54,12 @@ def set_field_fixture() -> Callable[[FluidEngine, str, npt.NDArray[Any]], None]:
 
 
 @pytest.fixture
-def run_lua() -> Iterator[Callable[[str], FluidEngine]]:
-    """Runs a script to its end and gives the engine that it made last, still open."""
+def run_lua() -> Iterator[Callable[..., FluidEngine]]:
+    """Runs a script to its end and gives the engine that it made last, still open; `run_lua(text, lines.append)`."""
     contexts: list[LuaContext] = []
 
-    def run(source: str) -> FluidEngine:
-        context = LuaContext()
+    def run(source: str, log: Callable[[str], None] = print) -> FluidEngine:
+        context = LuaContext(log=log)
         contexts.append(context)
         context.bind_engine(FluidEngine)
         context.run_source(source, "test.lua")

@@ -36,6 +36,8 @@ def outcome(script: Path, folder: Path) -> str:
     write_nvdb(
         folder / "smoke.nvdb", [Grid.from_dense("density", np.ones((8, 8, 8), np.float32), (0, 0, 0), np.eye(4))]
     )
+    (folder / "ball.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    (folder / "torn.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 4\n")
     whole = (folder / "smoke.nvdb").read_bytes()
     (folder / "truncated.nvdb").write_bytes(whole[: len(whole) * 2 // 3])
     events = []

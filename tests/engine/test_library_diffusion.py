@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fluid_addon.diagnostics import FluidError
+
 WAVE = """
     sim:add_field("f", Format.R32F, 0)
     sim:add_stencil("start", {outputs = {"f"}, enabled = false, code = [[
@@ -77,6 +79,50 @@ def test_heat_between_fixed_ends_is_a_straight_line_and_insulated_ends_keep_it(r
     kept = engine.array("kept")
     assert kept.sum() == pytest.approx(28 * 6 * 4, rel=1e-5)
     assert np.ptp(kept) < 28, "it spreads"
+
+
+def test_implicit_diffusion_is_backward_euler_for_steps_of_any_length(run_lua) -> None:
+    """Between insulated ends, a cosine shrinks by 1 / (1 + 4 r sin^2) in each step; short steps near the exact decay."""
+    engine = run_lua("""
+        local diffusion = require("fluid.diffusion")
+        sim = FluidEngine.new{domain_size = {16, 8, 8}, voxel_size = 0.5}
+        sim:add_field("f", Format.R32F, 0)
+        sim:add_stencil("start", {outputs = {"f"}, enabled = false, code = [[
+            WriteField("f", idx, 1.0 + cos(3.14159265 * (float(coord.x) + 0.5) / 16.0));
+        ]]})
+        sim:run_stencil("start")
+        diffusion.diffuse(sim, {field = "f", coefficient = 0.5, step = 100})
+    """)
+    wave = np.cos(np.pi * (np.arange(16) + 0.5) / 16)
+    slope = 4 * np.sin(np.pi / 32) ** 2
+
+    def after(*steps: float) -> float:
+        engine.run_stencil("start")
+        for dt in steps:
+            engine.step(dt)
+        f = engine.array("f")
+        assert f.mean() == pytest.approx(1, abs=1e-6)
+        left = float(((f - 1) * wave[:, None, None]).sum() / (64 * (wave * wave).sum()))
+        assert np.allclose(f, 1 + left * wave[:, None, None], atol=2e-5)
+        return left
+
+    long = (0.125, 2.0, 100.0)
+    assert after(*long) == pytest.approx(1 / np.prod([1 + 2 * dt * slope for dt in long]), abs=2e-4)
+    exact = np.exp(-2 * slope * 4)
+    errors = [after(*[4 / steps] * steps) - exact for steps in (2, 4, 8)]
+    assert errors[0] < 0.04 and 1.7 < errors[0] / errors[1] < 2.2 and 1.8 < errors[1] / errors[2] < 2.2
+
+
+def test_a_coefficient_that_only_the_device_knows_is_diffused_explicitly(run_lua) -> None:
+    with pytest.raises(FluidError, match="takes a coefficient that is a number"):
+        run_lua("""
+            local diffusion = require("fluid.diffusion")
+            sim = FluidEngine.new{domain_size = {8, 8, 8}}
+            sim:add_field("f", Format.R32F, 0)
+            diffusion.diffuse(sim, {field = "f", coefficient = "0.1 + time", step = 10})
+            sim:step(1)
+            diffusion.diffuse(sim, {field = "f", coefficient = "0.1 + time", method = "implicit"})
+        """)
 
 
 def test_couette_flow_is_a_straight_line(run_lua) -> None:

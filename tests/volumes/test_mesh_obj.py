@@ -79,7 +79,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FluidError, match='The mesh "none.obj" cannot be read') as caught:
         read_obj(tmp_path / "none.obj")
-    assert caught.value.code == "mesh-missing"
+    assert caught.value.code == "mesh-broken"
 
 
 def test_a_mesh_that_is_too_large_is_refused_before_it_is_built(tmp_path, monkeypatch):

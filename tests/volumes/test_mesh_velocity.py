@@ -45,7 +45,9 @@ def test_a_body_that_changes_its_shape():
     wrong = np.linalg.norm(found - motion(places), axis=-1)
     fastest = np.linalg.norm(motion(places), axis=-1)[away < 6.0].max()
     assert wrong[abs(away - 6.0) < 0.5].mean() < 0.05 * fastest
-    assert wrong[abs(away - 6.0) < 2.0].max() < 0.5 * fastest
+    on_surface = places * (6.0 / np.maximum(away, 1.0))[..., None]
+    wrong = np.linalg.norm(found - motion(on_surface), axis=-1)
+    assert wrong[abs(away - 6.0) < 2.0].mean() < 0.1 * fastest, "farther off it is as on the surface nearby"
 
 
 def test_a_large_face_has_no_gaps_and_costs_no_more_than_the_domain():

@@ -15,10 +15,16 @@ local formats, properties, methods, argument_names = {}, {}, {}, {}
 
 local handles = setmetatable({}, {__mode = "k"}) -- engine as scripts see it -> its number at the host
 
--- The host's answer: nothing, a single value after a 0, or a vector after its length.
+-- The host's answer: nothing, a single value after a 0, a vector after its length, or names and values, each after the
+-- other, after their number below 0.
 local function result(count, ...)
   if count == nil then return end
   if count == 0 then return (...) end
+  if count < 0 then
+    local given, named = {...}, {}
+    for i = 1, -2 * count, 2 do named[given[i]] = given[i + 1] end
+    return named
+  end
   return {...}
 end
 
@@ -103,7 +109,7 @@ end))
 local function object_of(name)
   local object = setmetatable({}, read_only("An object", function(_, member)
     if member == "name" then return name end
-    ask("unknown member", "an object\n" .. shown(member), where())
+    ask("unknown member of an object", shown(member), where())
   end))
   border.objects[object] = name
   return object
@@ -115,7 +121,7 @@ end
 
 env.scene = setmetatable({}, read_only("scene", function(_, member)
   if member == "object" then return find_object end
-  ask("unknown member", "scene\n" .. shown(member), where())
+  ask("unknown member of scene", shown(member), where())
 end))
 
 -- An engine that the host made itself.

@@ -6,12 +6,13 @@
 -- J. Rossignac, "An Unconditionally Stable MacCormack Method", J. Sci. Comput. 35, 2008).
 --
 -- Halo: the voxels that something travels in a step, and one more.
+local cubic = require("fluid.cubic")
 local values = require("fluid.values")
 local filled = values.filled
 
 local advection = {}
 
-local SCHEMES, TRACES = {"maccormack", "semilagrangian"}, {1, 2}
+local SCHEMES, TRACES, LOOKUPS = {"maccormack", "semilagrangian"}, {1, 2}, {"linear", "cubic"}
 
 -- Fields for values half-way through advection, shared by all operators of an engine.
 local scratches = setmetatable({}, {__mode = "k"})
@@ -48,19 +49,26 @@ local CENTER_FLOW = [[
         ReadField($velocity, coord + ivec3(0, 0, 1)).z));
 ]]
 
+-- GLSL that declares `into`, the value of a field between voxels.
+local function looked_up(lookup, kind, field, at, into)
+    if lookup == "cubic" then return cubic.lookup(kind, field, at, into) end
+    return "    " .. kind .. " " .. into .. " = SampleField(" .. field .. ", " .. at .. ");\n"
+end
+
 -- One scalar, or two that share their way.
-local function carry(sim, fields, velocity, scheme, clamp, trace)
+local function carry(sim, fields, velocity, scheme, clamp, trace, lookup)
     local names = {velocity = velocity, share = "1.0", at = "vec3(coord)", part = ""}
     local both = table.concat(fields, "_")
     local way = CENTER_FLOW .. WAY
     local inputs = values.list({velocity}, fields)
-    local samples, outputs = {}, {}
+    local samples, outputs, arrived = {}, {}, filled(way .. FROM[trace], names)
     for i, field in ipairs(fields) do
-        samples[i] = "SampleField(" .. field .. ", from)"
+        samples[i] = "sample_" .. i
+        arrived = arrived .. looked_up(lookup, "float", field, "from", samples[i])
         outputs[i] = field .. "_new"
     end
     if scheme == "semilagrangian" then
-        local code = filled(way .. FROM[trace], names)
+        local code = arrived
         for i, output in ipairs(outputs) do code = code .. "    WriteField(" .. output .. ", idx, " .. samples[i] .. ");\n" end
         sim:add_stencil(values.name(sim, "advect_" .. both), {inputs = inputs, outputs = outputs, code = code})
         return
@@ -70,12 +78,11 @@ local function carry(sim, fields, velocity, scheme, clamp, trace)
     local sample = pair and "vec2(" .. table.concat(samples, ", ") .. ")" or samples[1]
     sim:add_stencil(values.name(sim, "carry_" .. both), {
         inputs = inputs, outputs = {carried},
-        code = filled(way .. FROM[trace], names) .. "    WriteField(" .. carried .. ", idx, " .. sample .. ");\n",
+        code = arrived .. "    WriteField(" .. carried .. ", idx, " .. sample .. ");\n",
     })
     local code = filled(way .. TO[trace] .. (clamp and FROM[trace] or "") .. [[
     $kind there = ReadField($carried, idx);
-    $kind error = SampleField($carried, to);
-]], {velocity = velocity, share = "1.0", at = "vec3(coord)", kind = pair and "vec2" or "float", carried = carried})
+]] .. looked_up(lookup, pair and "vec2" or "float", carried, "to", "error"), {velocity = velocity, share = "1.0", at = "vec3(coord)", kind = pair and "vec2" or "float", carried = carried})
     for i, field in ipairs(fields) do
         names.output = outputs[i]
         names.field, names.value, names.whole, names.of = field, "value_" .. i, "value_" .. i, pair and (i == 1 and ".x" or ".y") or ""
@@ -86,20 +93,23 @@ local function carry(sim, fields, velocity, scheme, clamp, trace)
     sim:add_stencil(values.name(sim, "correct_" .. both), {inputs = inputs, outputs = outputs, code = code})
 end
 
--- gas.advect(sim, {fields, velocity, scheme, clamp, trace}): the flow carries scalar fields along.
+-- gas.advect(sim, {fields, velocity, scheme, clamp, trace, lookup}): the flow carries scalar fields along.
 --   fields    names of float fields; default {"density"}
 --   velocity  the staggered field that carries them, scene units per second; default "velocity"
 --   scheme    "maccormack" (default), or "semilagrangian": one lookup, cheap and blurry
 --   clamp     keep what MacCormack gives between the values around; default true
 --   trace     1: the way by the flow at its end; 2: by the flow half-way, for long steps and tight vortices
+--   lookup    between voxels "linear" (default), or "cubic": thin sheets and sharp edges last ten times longer, at
+--             several times the work
 function advection.advect(sim, given)
-    local options = values.options(given, "gas.advect", {"fields", "velocity", "scheme", "clamp", "trace"})
+    local options = values.options(given, "gas.advect", {"fields", "velocity", "scheme", "clamp", "trace", "lookup"})
     local fields = options.fields or {"density"}
     if type(fields) == "string" then fields = {fields} end
     local scheme = values.choice(options.scheme, "maccormack", "scheme", SCHEMES)
     local trace = values.choice(options.trace, 1, "trace", TRACES)
+    local lookup = values.choice(options.lookup, "linear", "lookup", LOOKUPS)
     for i = 1, #fields, 2 do
-        carry(sim, {fields[i], fields[i + 1]}, options.velocity or "velocity", scheme, options.clamp ~= false, trace)
+        carry(sim, {fields[i], fields[i + 1]}, options.velocity or "velocity", scheme, options.clamp ~= false, trace, lookup)
     end
 end
 

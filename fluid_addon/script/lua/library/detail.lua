@@ -63,7 +63,7 @@ if (speed * dt > 0.001 * voxel_size) {
     vec3 at = (vec3(coord) + 0.5) * voxel_size;
     float turn = 3.14159265 * time / $period;
     vec3 first = at + SampleField("detail_from_1", vec3(coord)), second = at + SampleField("detail_from_2", vec3(coord)) + 57.3;
-    float scale = 1.0 / $coarse;
+    float scale = 1.0 / (1.5 * $coarse); // whirls that the fine voxels can still carry
     for (int octave = 0; octave < $octaves; octave++) {
         speed *= 0.5612310; // 2^(-5/6)
         flow += speed / 1.19 * (abs(sin(turn)) * CurlNoise(first * scale) + abs(cos(turn)) * CurlNoise(second * scale));

@@ -47,6 +47,39 @@ end
 
 -- ===== Scalars
 
+-- x = old + change, where  sum(change_n - change) - s change = -(sum of old_n - old),  s = h^2 / (coefficient dt): backward Euler,
+-- solved for the change, so that the tolerance is of what a step does and not of what is there.
+local changes = setmetatable({}, {__mode = "k"}) -- engines that have the fields of implicit diffusion
+
+local function implicit(sim, field, coefficient, tolerance)
+    if not changes[sim] then
+        changes[sim] = true
+        sim:add_field("diffusion_change", Format.R32F, 0)
+        sim:add_field("diffusion_rhs", Format.R32F, 0)
+    end
+    local code = {filled("float here = ReadField($field, idx), sum = 0.0;\n", {field = field})}
+    for axis = 1, 3 do
+        for side = 2 * axis - 1, 2 * axis do
+            local beyond = domain_sides.exists(sim, axis) and domain_sides.depth(side) .. " == 0 ? 0.0 : " or ""
+            code[#code + 1] = filled("sum += $beyond" .. "ReadField($field, $there) - here;\n", {
+                beyond = beyond, field = field, there = offset(axis, side % 2 == 1 and "-" or "+"),
+            })
+        end
+    end
+    code[#code + 1] = "WriteField(diffusion_rhs, idx, -sum);"
+    sim:add_stencil(values.name(sim, "measure_" .. field), {
+        inputs = {field}, outputs = {"diffusion_rhs"}, code = table.concat(code),
+    })
+    sim:add_solver(values.name(sim, "diffuse_" .. field), {
+        unknown = "diffusion_change", rhs = "diffusion_rhs", sides = "closed", tolerance = tolerance,
+        shift_per_dt = sim.voxel_size ^ 2 / coefficient,
+    })
+    sim:add_stencil(values.name(sim, "change_" .. field), {
+        inputs = {field, "diffusion_change"}, outputs = {field},
+        code = filled("WriteField($field, idx, ReadField($field, idx) + ReadField(diffusion_change, idx));", {field = field}),
+    })
+end
+
 local function explicit(sim, field, coefficient, sweeps, fixed)
     local parts = {ratio(sim, coefficient, sweeps), filled("float here = ReadField($field, idx), sum = 0.0;\n", {field = field})}
     for axis, letter in ipairs(AXES) do
@@ -129,20 +162,38 @@ function diffusion.viscosity(sim, given)
 end
 
 -- Lets a scalar diffuse: df/dt = coefficient * laplacian(f).
---   field         the field
---   coefficient   scene units^2 per second, a number or GLSL
---   method        "explicit", or "auto" (default) and "implicit": see below
---   fixed         values at ends of the domain, {["x low"] = 1, ["x high"] = "params.cold"}; all other ends are insulated
+--   field         default "temperature"
+--   coefficient   scene units^2 per second, a number; explicit: or GLSL
+--   method        "explicit"; "implicit"; "auto" (default): explicit where that takes up to 8 sweeps, or must be, else implicit
+--   fixed         explicit: values at ends of the domain, {["x low"] = 1, ["x high"] = "params.cold"}; all other ends are
+--                 insulated
 --   sweeps        explicit: in how many parts a step is done (default: as many as `step` needs, 1 for GLSL)
 --   step          the longest step that is meant, seconds (default 1/24)
+--   tolerance     implicit: how much of the change that a step makes may be missing (default 1e-4)
 -- Explicit: f += r (sum of the six neighbours - 6 f) with r = coefficient dt / (sweeps h^2), stable up to r = 1/6 (in a
 -- plane 1/4); beyond it r stays at that limit, so f diffuses less than asked, but never blows up. Halo 1 per sweep.
+-- Implicit: backward Euler, stable for steps of any length, its error in proportion to dt. Halo 1; the solver's reach is the
+-- whole domain. Working memory: 8 bytes per voxel and the solver's coarse grids.
 function diffusion.diffuse(sim, given)
-    local o = values.options(given, "gas.diffuse", {"field", "coefficient", "method", "fixed", "sweeps", "step"})
-    local method = values.choice(o.method, "auto", "method", {"explicit"})
-    local coefficient = values.float(o.coefficient, "coefficient")
-    local sweeps = whole(o.sweeps, "sweeps") or sweeps_for(sim, o.coefficient, o.step or 1 / 24)
-    explicit(sim, o.field or "temperature", coefficient, sweeps or 1, domain_sides.by_name(o.fixed, "fixed"))
+    local o = values.options(given, "gas.diffuse", {
+        "field", "coefficient", "method", "fixed", "sweeps", "step", "tolerance",
+    })
+    local method = values.choice(o.method, "auto", "method", {"auto", "explicit", "implicit"})
+    local coefficient, field = values.float(o.coefficient, "coefficient"), o.field or "temperature"
+    local fixed = domain_sides.by_name(o.fixed, "fixed")
+    local must_be_explicit = type(o.coefficient) ~= "number" or next(fixed) ~= nil
+    local needed = sweeps_for(sim, o.coefficient, o.step or 1 / 24)
+    local sweeps = whole(o.sweeps, "sweeps") or needed or 1
+    if method == "auto" then method = (must_be_explicit or sweeps <= MOST_SWEEPS) and "explicit" or "implicit" end
+    if method == "explicit" then
+        explicit(sim, field, coefficient, sweeps, fixed)
+        return
+    end
+    if must_be_explicit then
+        error('gas.diffuse with method = "implicit" takes a coefficient that is a number, and no "fixed" ends.', 0)
+    end
+    if o.coefficient < 0 then error('"coefficient" is ' .. o.coefficient .. "; it lies at 0 or above.", 0) end
+    if o.coefficient > 0 then implicit(sim, field, o.coefficient, o.tolerance or 1e-4) end
 end
 
 return diffusion

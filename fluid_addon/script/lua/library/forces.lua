@@ -9,8 +9,10 @@
 -- Halo 0, or 1 where GLSL reads fields; in place.
 local values = require("fluid.values")
 local faces = require("fluid.faces")
+local vortices = require("fluid.vortices")
 
-local forces = {}
+-- Small vortices stand in a module of their own.
+local forces = {turbulence = vortices.turbulence, confinement = vortices.confinement}
 
 local AXES = faces.AXES
 

@@ -5,10 +5,18 @@
 -- Mantaflow's: sources, combustion, advection of what the flow carries, advection of the flow, forces, projection.
 local gas = {}
 
+-- The modules by their own names, and what they hold under `gas` itself: gas.emit is gas.sources.emit.
+gas.shapes, gas.sources, gas.forces = require("fluid.shapes"), require("fluid.sources"), require("fluid.forces")
+gas.advection, gas.pressure = require("fluid.advection"), require("fluid.pressure")
+gas.combustion, gas.decay, gas.diffusion = require("fluid.combustion"), require("fluid.decay"), require("fluid.diffusion")
+gas.obstacles, gas.sides, gas.detail = require("fluid.obstacles"), require("fluid.sides"), require("fluid.detail")
 for _, part in ipairs{
-    require("fluid.advection"), require("fluid.pressure"), require("fluid.sources"), require("fluid.forces"), require("fluid.turbulence"),
+    gas.shapes, gas.sources, gas.forces, gas.advection, gas.pressure, gas.combustion, gas.decay, gas.diffusion,
+    gas.obstacles, gas.sides, gas.detail,
 } do
-    for name, operator in pairs(part) do gas[name] = operator end
+    for name, operator in pairs(part) do
+        if name ~= "fields" then gas[name] = operator end -- a module's own fields: gas.combustion.fields(sim)
+    end
 end
 
 -- gas.fields(sim, {"density", "temperature", …}): the fields of a gas.

@@ -78,7 +78,7 @@ end
 -- line, in closed form.
 local FACE = [[
 {
-    float middle = 0.5 * (here + $low_i);
+    float middle = $middle;
     float reach_j = $reach_j;
     float reach_k = $reach_k;
     float most = max(reach_j, reach_k), least = min(reach_j, reach_k);
@@ -101,14 +101,21 @@ local function moved(steps, axis, by)
     return result
 end
 
+-- GLSL of the distance at the middle of the low face along `axis`, of the voxel some voxels away. On the domain's own end it
+-- is that of the voxel.
+local function at_face(sim, axis, steps)
+    local mean = "0.5 * (" .. solid_at(steps) .. " + " .. solid_at(moved(steps, axis, -1)) .. ")"
+    if not domain_sides.exists(sim, axis) then return mean end
+    return "(coord." .. domain_sides.AXES[axis] .. " == 0 ? " .. solid_at(steps) .. " : " .. mean .. ")"
+end
+
 -- GLSL of half the change of the distance along `along`, over the low face along `axis`. At an end of the domain there is one
 -- neighbour only.
 local function reach(sim, axis, along)
-    local function face(by)
-        local there = moved({0, 0, 0}, along, by)
-        return "0.5 * (" .. solid_at(there) .. " + " .. solid_at(moved(there, axis, -1)) .. ")"
-    end
-    local names = {low = face(-1), high = face(1), axis = domain_sides.AXES[along]}
+    local names = {
+        low = at_face(sim, axis, moved({0, 0, 0}, along, -1)), high = at_face(sim, axis, moved({0, 0, 0}, along, 1)),
+        axis = domain_sides.AXES[along],
+    }
     if not domain_sides.exists(sim, along) then return filled("0.25 * abs($high - $low)", names) end
     if sim.domain_size[along] == 1 then return "0.0" end
     return filled("coord.$axis == 0 ? 0.5 * abs($high - middle)"
@@ -119,22 +126,20 @@ end
 -- Makes the field `faces` for gas.project(sim, {obstacles = true}), after all gas.obstacle.
 -- Each voxel holds the open parts of its low faces along x, y, z, 0 to 1 in steps of 1/255 (PackFaces): the area of the
 -- square in which the distance, linear over the face, is positive; exact for planes. Parts below 0.02 count as closed: they
--- would tie voxels to the flow by next to nothing. Faces on ends of the domain are closed. Halo 1.
+-- would tie voxels to the flow by next to nothing. Ends of the domain are no obstacles: their faces are open here, and the
+-- projection's `sides` close them. Halo 1.
 function obstacles.faces(sim, given)
     values.options(given, "gas.faces", {})
     local state = state_of(sim)
     if state.faces then error("gas.faces is there already; one is enough for all obstacles.", 0) end
-    sim:add_field("faces", Format.R32UI, 0)
-    local parts = {'float here = ReadField("solid", idx);\nvec3 open_part;\n'}
+    sim:add_field("faces", Format.R32UI, 0xFFFFFF) -- open beyond the domain
+    local parts = {"vec3 open_part;\n"}
     for axis, letter in ipairs(domain_sides.AXES) do
         local others = {axis % 3 + 1, (axis + 1) % 3 + 1}
         parts[#parts + 1] = (FACE:gsub("%$([%a_]+)", {
-            i = letter, low_i = solid_at(moved({0, 0, 0}, axis, -1)),
+            i = letter, middle = at_face(sim, axis, {0, 0, 0}),
             reach_j = reach(sim, axis, others[1]), reach_k = reach(sim, axis, others[2]),
         }))
-        if domain_sides.exists(sim, axis) then
-            parts[#parts + 1] = filled("if (coord.$i == 0) open_part.$i = 0.0;\n", {i = letter})
-        end
     end
     parts[#parts + 1] = "open_part *= step(vec3(0.02), open_part);\n"
     parts[#parts + 1] = 'WriteField("faces", idx, PackFaces(open_part, false));'

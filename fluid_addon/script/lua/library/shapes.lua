@@ -67,14 +67,14 @@ end
 
 -- A ball: |p - center| - radius.
 function shapes.sphere(given)
-    local o = values.options(given, "shapes.sphere", {"center", "radius", "velocity"})
+    local o = values.options(given, "gas.sphere", {"center", "radius", "velocity"})
     local distance = "(length(p - " .. values.vec3(o.center, "center") .. ") - " .. length_of(o.radius, "radius") .. ")"
     return around(distance, o.center, all_numbers(o.radius) and {o.radius, o.radius, o.radius}, o)
 end
 
 -- A box along the axes. `size` is its whole extent; `rounding` the radius of its edges (default 0), inside that extent.
 function shapes.box(given)
-    local o = values.options(given, "shapes.box", {"center", "size", "rounding", "velocity"})
+    local o = values.options(given, "gas.box", {"center", "size", "rounding", "velocity"})
     local rounding = values.float(o.rounding or 0, "rounding")
     local q = "(abs(p - " .. values.vec3(o.center, "center") .. ") - 0.5 * " .. values.vec3(o.size, "size")
         .. " + " .. rounding .. ")"
@@ -95,7 +95,7 @@ end
 
 -- A line of the length |to - from| with a radius, round at both ends.
 function shapes.capsule(given)
-    local o = values.options(given, "shapes.capsule", {"from", "to", "radius", "velocity"})
+    local o = values.options(given, "gas.capsule", {"from", "to", "radius", "velocity"})
     local from, to = values.vec3(o.from, "from"), values.vec3(o.to, "to")
     local radius = length_of(o.radius, "radius")
     local along = "(" .. to .. " - " .. from .. ")"
@@ -115,7 +115,7 @@ end
 
 -- A cylinder of radius and height around its centre, flat at both ends; a low one is a disc. `axis`: default {0, 0, 1}.
 function shapes.cylinder(given)
-    local o = values.options(given, "shapes.cylinder", {"center", "radius", "height", "axis", "velocity"})
+    local o = values.options(given, "gas.cylinder", {"center", "radius", "height", "axis", "velocity"})
     local axis, unit = direction_of(o.axis, {0, 0, 1}, "axis")
     local from_center = "p - " .. values.vec3(o.center, "center")
     local d = "vec2(length(cross(" .. from_center .. ", " .. axis .. ")) - " .. length_of(o.radius, "radius")
@@ -133,7 +133,7 @@ end
 
 -- A ring: a circle of `radius` around `axis` (default {0, 0, 1}), `thickness` the radius of its tube.
 function shapes.torus(given)
-    local o = values.options(given, "shapes.torus", {"center", "radius", "thickness", "axis", "velocity"})
+    local o = values.options(given, "gas.torus", {"center", "radius", "thickness", "axis", "velocity"})
     local axis, unit = direction_of(o.axis, {0, 0, 1}, "axis")
     local from_center = "p - " .. values.vec3(o.center, "center")
     local distance = "(length(vec2(length(cross(" .. from_center .. ", " .. axis .. ")) - "
@@ -149,7 +149,7 @@ end
 
 -- All that lies behind a plane through `point`: inside is the side that `normal` (default {0, 0, 1}) points away from.
 function shapes.plane(given)
-    local o = values.options(given, "shapes.plane", {"point", "normal", "velocity"})
+    local o = values.options(given, "gas.plane", {"point", "normal", "velocity"})
     local normal = direction_of(o.normal, {0, 0, 1}, "normal")
     return around("dot(p - " .. values.vec3(o.point, "point") .. ", " .. normal .. ")", nil, nil, o)
 end
@@ -159,7 +159,7 @@ end
 -- A shape as it was given, or an error that names the option or the number of the argument.
 function shapes.checked(shape, what)
     if type(shape) ~= "table" or type(shape.distance) ~= "string" then
-        complain('"' .. what .. '" must be a shape, such as shapes.sphere{center = {0, 0, 1}, radius = 0.2}, not '
+        complain('"' .. what .. '" must be a shape, such as gas.sphere{center = {0, 0, 1}, radius = 0.2}, not '
             .. values.shown(shape) .. ".")
     end
     return shape
@@ -178,7 +178,7 @@ end
 
 -- What lies in any of the shapes. Each part moves as its own shape does.
 function shapes.union(...)
-    local parts = parts_of("shapes.union", ...)
+    local parts = parts_of("gas.union", ...)
     local whole = parts[1]
     for i = 2, #parts do
         local part, velocity, low, high = parts[i], nil, nil, nil
@@ -199,7 +199,7 @@ end
 
 -- What lies in all of the shapes. It moves as the first.
 function shapes.intersection(...)
-    local parts = parts_of("shapes.intersection", ...)
+    local parts = parts_of("gas.intersection", ...)
     local whole = parts[1]
     for i = 2, #parts do
         local part = parts[i]
@@ -208,7 +208,7 @@ function shapes.intersection(...)
             low, high = {}, {}
             for k = 1, 3 do
                 low[k], high[k] = math.max(whole.low[k], part.low[k]), math.min(whole.high[k], part.high[k])
-                if low[k] > high[k] then complain("The shapes of shapes.intersection do not meet, so nothing lies in all of them.") end
+                if low[k] > high[k] then complain("The shapes of gas.intersection do not meet, so nothing lies in all of them.") end
             end
         end
         whole = joined("max(" .. whole.distance .. ", " .. part.distance .. ")", whole.velocity, low, high)
@@ -218,7 +218,7 @@ end
 
 -- What lies in the first shape and in none of the others. It moves as the first.
 function shapes.subtraction(...)
-    local parts = parts_of("shapes.subtraction", ...)
+    local parts = parts_of("gas.subtraction", ...)
     local whole = parts[1]
     for i = 2, #parts do
         whole = joined("max(" .. whole.distance .. ", -(" .. parts[i].distance .. "))", whole.velocity, whole.low, whole.high)
@@ -240,6 +240,14 @@ function shapes.grown(shape, by)
     return joined("(" .. shape.distance .. " - " .. values.float(by, "by") .. ")", shape.velocity, low, high)
 end
 
+-- The skin of a shape: what lies within half the thickness of its surface, on either side.
+function shapes.shell(shape, thickness)
+    shapes.checked(shape, "shape")
+    local half = "0.5 * " .. length_of(thickness, "thickness")
+    local outer = type(thickness) == "number" and shapes.grown(shape, thickness / 2) or {}
+    return joined("(abs(" .. shape.distance .. ") - " .. half .. ")", shape.velocity, outer.low, outer.high)
+end
+
 -- ===== Shapes from fields
 
 -- GLSL of the place of p in voxels, for SampleField.
@@ -247,19 +255,23 @@ local function in_voxels(sim)
     return "((p - " .. values.vec3(sim.origin, "origin") .. ") / voxel_size - 0.5)"
 end
 
--- An object of the scene: its mesh, as it moves and deforms. Declares the fields NAME_distance and NAME_velocity.
--- Halo 1 (trilinear samples).
-local made = setmetatable({}, {__mode = "k"}) -- engine -> how many objects it has from here
+local made = setmetatable({}, {__mode = "k"}) -- engine -> the shapes of its objects: a list, and by object
 
-function shapes.object(sim, handle)
-    made[sim] = (made[sim] or 0) + 1
-    local name = "object_" .. made[sim]
-    sim:add_object(name, handle)
+-- An object of the scene: its mesh, as it moves and deforms; it moves as the mesh does. Declares the fields NAME_distance
+-- and NAME_velocity (see sim:add_object); `name` is "object_1", "object_2"… unless it is given. Halo 1.
+function shapes.object(sim, object, name)
+    made[sim] = made[sim] or {}
+    local known = made[sim]
+    if object ~= nil and known[object] then return known[object] end
+    name = name or "object_" .. #known + 1
+    sim:add_object(name, object)
     local at = in_voxels(sim)
-    return {
+    local shape = {
         distance = 'SampleField("' .. name .. '_distance", ' .. at .. ")",
         velocity = 'SampleField("' .. name .. '_velocity", ' .. at .. ")",
     }
+    known[#known + 1], known[object] = shape, shape
+    return shape
 end
 
 -- A field as a shape, such as one that sim:load filled from a VDB.
@@ -268,7 +280,7 @@ end
 --              distances in scene units itself, as a level set does
 -- Halo 2 for "density", 1 for "distance".
 function shapes.grid(sim, field, given)
-    local o = values.options(given, "shapes.grid", {"holds", "threshold", "velocity"})
+    local o = values.options(given, "gas.grid", {"holds", "threshold", "velocity"})
     if type(field) ~= "string" then complain('"field" must be the name of a field, not ' .. values.shown(field) .. ".") end
     local holds = values.choice(o.holds, "density", "holds", {"density", "distance"})
     local at = in_voxels(sim)

@@ -85,7 +85,8 @@ local AXES = {{"x", "vec3(0.5, 0.0, 0.0)"}, {"y", "vec3(0.0, 0.5, 0.0)"}, {"z", 
 --   shape      where (fluid.shapes)
 --   fields     what: {density = 1, temperature = "params.heat"}; numbers, GLSL over p, or {x, y, z} for vector fields
 --   mode       "max" (default): the field is raised to the value, or lowered to it where it is below 0; "set": the field
---              becomes the value; "add": so much enters per second, whatever the length of the steps
+--              is blended with the value by the shape's share of the voxel; "add": so much enters per second, whatever
+--              the length of the steps
 --   softness   voxels over which the edge fades (default 1; 0 is a hard edge)
 --   noise      {scale, amount, speed, seed}: noise eats into the source. `scale`: size of its features, scene units (0.1);
 --              `amount` 0 … 1: how deep (1); `speed`: features that pass per second (0); `seed`: another pattern (0)

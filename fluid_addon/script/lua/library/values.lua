@@ -41,16 +41,28 @@ function values.shown(value)
     return tostring(value)
 end
 
--- The nearest of some names, for "Did you mean"; a word that shares its beginning or most of its letters.
-local function nearest(name, known)
-    local best, best_score = nil, 0
-    for _, candidate in ipairs(known) do
-        local score = 0
-        for i = 1, math.min(#name, #candidate) do
-            if name:sub(i, i) == candidate:sub(i, i) then score = score + 1 end
-            if name:sub(-i, -i) == candidate:sub(-i, -i) then score = score + 1 end
+-- How many letters have to be put in, taken out or changed to make one word of another (Levenshtein).
+local function letters_apart(a, b)
+    local row = {}
+    for j = 0, #b do row[j] = j end
+    for i = 1, #a do
+        local diagonal = row[0]
+        row[0] = i
+        for j = 1, #b do
+            local changed = diagonal + (a:byte(i) == b:byte(j) and 0 or 1)
+            diagonal = row[j]
+            row[j] = math.min(changed, row[j] + 1, row[j - 1] + 1)
         end
-        if score > best_score and score >= math.max(#name, #candidate) then best, best_score = candidate, score end
+    end
+    return row[#b]
+end
+
+-- The nearest of some names, for "Did you mean": a third of its letters may be wrong.
+local function nearest(name, known)
+    local best, fewest = nil, #name // 3 + 1
+    for _, candidate in ipairs(known) do
+        local apart = letters_apart(name:sub(1, 40), candidate)
+        if apart < fewest then best, fewest = candidate, apart end
     end
     return best
 end

@@ -3,7 +3,7 @@
 local values = require("fluid.values")
 local faces = require("fluid.faces")
 
-local turbulence = {}
+local vortices = {}
 
 local AXES = faces.AXES
 
@@ -39,7 +39,7 @@ local ROOT_MEAN_SQUARE = 1.2 -- of one octave of that curl, for noise cells much
 --   seed            another pattern (0)
 --   velocity_field  ("velocity")
 -- Halo 0, or 1 where `where` reads fields; in place.
-function turbulence.turbulence(sim, given)
+function vortices.turbulence(sim, given)
     local o = values.options(given, "gas.turbulence", {
         "strength", "scale", "speed", "octaves", "where", "seed", "velocity_field",
     })
@@ -70,11 +70,15 @@ local function place(offset)
     return string.format("coord + ivec3(%d, %d, %d)", offset[1], offset[2], offset[3])
 end
 
--- One component of the velocity at the centre of the voxel at an offset.
-local function centred(velocity, offset, axis)
+-- One component of the velocity at the centre of the voxel at an offset. The faces at both ends of an axis that is not
+-- periodic count as walls: the high one is no voxel's low face, and a flow that is the same on both sides must stay so.
+local function centred(sim, velocity, offset, axis)
     local beyond = {offset[1] + UNIT[axis][1], offset[2] + UNIT[axis][2], offset[3] + UNIT[axis][3]}
-    return string.format('0.5 * (ReadField("%s", %s).%s + ReadField("%s", %s).%s)', velocity, place(offset), AXES[axis],
-        velocity, place(beyond), AXES[axis])
+    local letter = AXES[axis]
+    local low = string.format('ReadField("%s", %s).%s', velocity, place(offset), letter)
+    local high = string.format('ReadField("%s", %s).%s', velocity, place(beyond), letter)
+    if sim.boundary[axis] ~= "periodic" then low = "(last_" .. letter .. " ? " .. low .. " : 0.0)" end
+    return "0.5 * (" .. low .. " + " .. high .. ")"
 end
 
 -- GLSL of the difference per voxel along an axis of something that `value(offset)` gives: central, and one-sided at the
@@ -110,7 +114,7 @@ local declared = setmetatable({}, {__mode = "k"}) -- engines that have the field
 -- ω = ∇ × v at the centres of voxels; N = ∇|ω| / |∇|ω||; force = ε · h · (N × ω), averaged to the faces, so that what is
 -- symmetric stays so. Adds the fields `vorticity` (|ω|, per second, which other texts may read) and `confinement` (the
 -- force): 16 bytes a voxel. Halo 2.
-function turbulence.confinement(sim, given)
+function vortices.confinement(sim, given)
     local o = values.options(given, "gas.confinement", {"strength", "velocity_field"})
     local velocity = o.velocity_field or "velocity"
     local strength = values.float(o.strength == nil and 1 or o.strength, "strength")
@@ -120,7 +124,7 @@ function turbulence.confinement(sim, given)
         declared[sim] = true
     end
     local function difference(along, of)
-        return slope(sim, along, function(offset) return centred(velocity, offset, of) end)
+        return slope(sim, along, function(offset) return centred(sim, velocity, offset, of) end)
     end
     sim:add_stencil(values.name(sim, "vorticity"), {
         inputs = {velocity}, outputs = {"vorticity", "confinement"},
@@ -139,8 +143,10 @@ function turbulence.confinement(sim, given)
         inputs = values.reads(code), outputs = {"confinement"}, code = code,
     })
     faces.change(sim, "confine", velocity, function(axis)
-        return "flow." .. AXES[axis] .. " += dt * ReadField(\"confinement\", idx)." .. AXES[axis] .. ";\n"
+        local letter = AXES[axis]
+        local push = "flow." .. letter .. ' += dt * ReadField("confinement", idx).' .. letter .. ";\n"
+        return sim.boundary[axis] == "periodic" and push or "if (coord." .. letter .. " > 0) " .. push
     end)
 end
 
-return turbulence
+return vortices

@@ -1,0 +1,1 @@
+local ball = scene.objects("Ball")

@@ -1,0 +1,1 @@
+local ball = scene.object("Ball")
