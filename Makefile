@@ -3,6 +3,7 @@
 # make demo     everything from a bare machine to a rendered picture of smoke
 # make test     everything from a bare machine to the whole test suite
 # make test-blender BLENDER=/path/to/blender   the tests that click through a real Blender, and take its pictures
+# make test-long   the physical proofs that take minutes; writes their table and plots into docs/validation.md
 # make lint     ruff and mypy alone
 # make bench    the benchmarks
 # make thumbnails   the pictures of the presets, PRESETS="smoke_plume candle" for these alone
@@ -16,7 +17,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test test-blender lint bench thumbnails extension clean
+.PHONY: help demo test test-long test-blender lint bench thumbnails extension clean
 export PYTHON APT BLENDER
 
 ARGS ?=
@@ -51,6 +52,14 @@ test-blender:
 	@python=$$(scripts/setup.sh test)
 	"$$python" scripts/build_extension.py linux-x64
 	"$$python" -m pytest tests/real_blender $(ARGS)
+
+# One after the other: they fill the machine. The layer would take longer than they do.
+test-long:
+	@python=$$(scripts/setup.sh test)
+	rm -rf output/validation
+	FLUID_SCRIPT_VALIDATION=0 FLUID_SCRIPT_RECORD=output/validation "$$python" -m pytest tests/validation -m "long or not long" \
+	--timeout=3600 -o faulthandler_timeout=3660 $(ARGS)
+	"$$python" -m benchmarks.validation_page output/validation
 
 lint:
 	@python=$$(scripts/setup.sh test)

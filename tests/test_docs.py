@@ -11,7 +11,11 @@ import pytest
 from fluid_addon.run import RunRequest, check_script, run_script
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/quickstart.md", "docs/lua-reference.md"]
+PAGES = ["README.md", "docs/quickstart.md", "docs/lua-reference.md", "docs/gas-library.md"]
+BALL = """
+v 1 0 0\nv -1 0 0\nv 0 1 0\nv 0 -1 0\nv 0 0 1\nv 0 0 -1
+f 1 3 5\nf 3 2 5\nf 2 4 5\nf 4 1 5\nf 3 1 6\nf 2 3 6\nf 4 2 6\nf 1 4 6
+"""
 
 
 def examples() -> list[tuple[str, int, str]]:
@@ -28,7 +32,9 @@ def test_an_example_of_the_documentation(page, line, code, tmp_path):
     import threading
 
     events = []
-    request = RunRequest(script=f"{page}:{line}", source=code, output=str(tmp_path))
+    (tmp_path / "Ball.obj").write_text(BALL)
+    objects = {"Ball": str(tmp_path / "Ball.obj")}
+    request = RunRequest(script=f"{page}:{line}", source=code, output=str(tmp_path / "bakes"), objects=objects)
     status = run_script(request, events.append, threading.Event())
     errors = [item["text"] for event in events if event["event"] == "error" for item in event["diagnostics"]]
     assert status == 0, "\n".join(errors)

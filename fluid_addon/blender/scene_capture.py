@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Meshes of the scene's objects, as they are after animation and modifiers, written down for a run before it begins.
 
-It goes frame by frame in slices. At the end of each the scene stands where the artist left it, so whatever comes between
-two slices (a render, an undo, another file, the end of Blender) finds nothing out of place. A slice begins with the last
-frame of the one before: caches of physics go on from there.
+It goes frame by frame in slices. At the end of each the scene stands where the artist left it, so whatever comes
+between two slices (a render, an undo, another file, the end of Blender) finds nothing out of place. A slice begins with
+the last frame of the one before: caches of physics go on from there.
 
-Simulated frame f is timeline frame f, as it is for exported files and animated parameters. Frame 0 is captured too: from
-it come the velocities of frame 1.
+Simulated frame f is timeline frame f, as it is for exported files and animated parameters. Frame 0 is captured too:
+from it come the velocities of frame 1.
 """
 
 from __future__ import annotations
@@ -38,7 +38,13 @@ SLICE_IN_FRAMES = 4
 ABANDONED = 3 * 86400.0  # seconds after which nobody comes back for a capture
 
 _USABLE = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
-_WORDS = {"EMPTY": "an empty", "LIGHT": "a light", "CAMERA": "a camera", "VOLUME": "a volume", "ARMATURE": "an armature"}
+_WORDS = {
+    "ARMATURE": "an armature",
+    "CAMERA": "a camera",
+    "EMPTY": "an empty",
+    "LIGHT": "a light",
+    "VOLUME": "a volume",
+}
 
 
 @dataclass
@@ -156,7 +162,10 @@ def _found(scene: bpy.types.Scene, names: Collection[str]) -> Iterator[tuple[str
 
 
 def _mesh_of(evaluated: bpy.types.Object, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (n, 3) float32 where `inverse` takes the world to, and triangles (m, 3) int32; none of what is hidden in this frame."""
+    """Points (n, 3) float32 where `inverse` takes the world to, and triangles (m, 3) int32.
+
+    None of an object whose hiding is animated, in a frame in which it is hidden.
+    """
     points, triangles = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
     mesh = evaluated.to_mesh() if evaluated.is_evaluated else None
     if mesh is None:

@@ -82,7 +82,7 @@ def place_in_code(definition: StencilDefinition, line: int, column: int | None =
 
 
 def _place_in_parts(parts: tuple[CodePart, ...], line: str, column: int | None, width: int) -> Place | None:
-    """Where a column of a line that was put together stands in the script, or the one expression that it can be about."""
+    """Where a column of a line that was put together stands in the script, or the one expression it can be about."""
     for part in parts if column is not None else ():
         at = line.find(part.text)
         while at >= 0 and column is not None:
@@ -90,8 +90,10 @@ def _place_in_parts(parts: tuple[CodePart, ...], line: str, column: int | None, 
                 return Place(part.file, part.line, part.column + column - 1 - at, width, part.shown)
             at = line.find(part.text, at + 1)
     expressions = [part for part in parts if part.text in line and not part.text.isidentifier()]
-    longest = expressions[0] if len({part.text for part in expressions}) == 1 else None
-    return longest and Place(longest.file, longest.line, longest.column, len(longest.text), longest.shown)
+    if len({part.text for part in expressions}) != 1:
+        return None
+    only = expressions[0]
+    return Place(only.file, only.line, only.column, len(only.text), only.shown)
 
 
 class _Checker:
@@ -281,7 +283,7 @@ def _allowed(checker: _Checker, call: Token, token: Token, name: str, own: bool,
 
 
 def _component(following: list[Token]) -> str:
-    """"x" of `.x` after a call, "" where the whole value is used."""
+    """ "x" of `.x` after a call, "" where the whole value is used."""
     words = [token.text for token in following]
     return words[1] if words[:1] == ["."] and words[1:] in (["x"], ["y"], ["z"]) else ""
 

@@ -18,7 +18,7 @@ from functools import cached_property
 
 from .solver import Side
 
-__all__ = ["Axis", "Grid", "grids"]
+__all__ = ["Axis", "Grid", "float_bits", "grids"]
 
 MOST_COARSEST = 4  # cells along each axis of the coarsest grid, so that 64 invocations hold it
 
@@ -101,7 +101,8 @@ class Axis:
         return max(0.0, (here - own) / (beyond - own)) if beyond != own else 0.0
 
 
-def _bits(value: float) -> int:
+def float_bits(value: float) -> int:
+    """A float as a specialisation constant takes it."""
     return int.from_bytes(struct.pack("<f", value), "little")
 
 
@@ -153,7 +154,7 @@ class Grid:
                 slopes = [axis.slope(0), axis.slope(1), axis.slope(0), axis.slope(1), 0.0]
             widths = [axis.width_inverse(i) for i in (0, count - 1, min(count // 2, count - 1))]
             for offset, value in enumerate((*slopes, *widths)):
-                values[10 + 8 * number + offset] = _bits(value)
+                values[10 + 8 * number + offset] = float_bits(value)
         return values
 
     def restriction_constants(self, coarse: Grid) -> dict[int, int]:
@@ -162,7 +163,7 @@ class Grid:
         for number, axis in enumerate(coarse.axes):
             count = len(axis.cells)
             for offset, index in enumerate((0, count - 1, count // 2)):
-                values[35 + 3 * number + offset] = _bits(axis.width_inverse(index))
+                values[35 + 3 * number + offset] = float_bits(axis.width_inverse(index))
         return values
 
     def prolongation_constants(self, coarse: Grid) -> dict[int, int]:
@@ -171,7 +172,7 @@ class Grid:
         for number, (axis, beyond) in enumerate(zip(self.axes, coarse.axes, strict=True)):
             count = len(axis.cells)
             for offset, index in enumerate((0, 1, count - 2, count - 1)):
-                values[35 + 4 * number + offset] = _bits(axis.towards(index, beyond))
+                values[35 + 4 * number + offset] = float_bits(axis.towards(index, beyond))
         return values
 
 

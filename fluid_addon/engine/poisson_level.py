@@ -11,7 +11,7 @@ from ..gpu.kernel import Kernel, KernelLibrary
 from ..gpu.memory import Buffer
 from ..gpu.recording import Barrier, Command, Dispatch
 from .declarations import shader_text
-from .multigrid import Grid
+from .multigrid import Grid, float_bits
 
 __all__ = ["KernelMaker", "Level", "RED", "BLACK"]
 
@@ -37,15 +37,18 @@ class KernelMaker:
 
     def __init__(self, library: KernelLibrary, compiler: Compiler, info: DeviceInfo, name: str) -> None:
         self._library, self._compiler, self._name = library, compiler, name
+        self._spirv: dict[tuple[str, ...], bytes] = {}
         self.software = info.kind == "software"
 
     def make(
         self, shader: str, variant: Sequence[str], shape: tuple[int, int, int], constants: dict[int, int]
     ) -> Kernel:
         """A kernel of `shaders/poisson/{shader}.comp` where `variant` is defined."""
-        text = "".join(f"#define {word}\n" for word in variant)
-        spirv = self._compiler.compile(shader_text(f"poisson/{shader}.comp"), {"variant": text})
-        return self._library.make(f"{self._name} {shader}", spirv, shape, constants)
+        key = (shader, *variant)
+        if key not in self._spirv:
+            text = "".join(f"#define {word}\n" for word in variant)
+            self._spirv[key] = self._compiler.compile(shader_text(f"poisson/{shader}.comp"), {"variant": text})
+        return self._library.make(f"{self._name} {shader}", self._spirv[key], shape, constants)
 
 
 class Level:
@@ -73,22 +76,24 @@ class Level:
 
     # ----- commands
 
-    def smooth(self, *colours: int) -> Iterator[Command]:
-        """Half a sweep for each colour."""
+    def smooth(self, *halves: tuple[int, float]) -> Iterator[Command]:
+        """Half a sweep for each colour and over-relaxation."""
         x, y, z = self.grid.size
         extent = (-(-z // (2 * self._pairs)), y, -(-x // self._rows))
-        for colour in colours:
+        for colour, omega in halves:
             for turn in self._turns():
                 variant = [f"ROWS {self._rows}", f"PAIRS {self._pairs}"]
-                yield self._run("smooth", variant, extent, self._bound("unknown", "rhs", "numbers"), {8: colour, 9: turn})
+                special = {8: colour, 9: turn, 34: float_bits(omega)}
+                yield self._run("smooth", variant, extent, self._bound("unknown", "rhs", "numbers"), special)
                 yield Barrier(("unknown",))
 
-    def smooth_from_zero(self) -> Iterator[Command]:
+    def smooth_from_zero(self, omega: float) -> Iterator[Command]:
         """The first half sweep, red, of an unknown that is 0 everywhere, whatever its buffer holds."""
         x, y, z = self.grid.size
         extent = (-(-z // (2 * self._pairs)), y, -(-x // self._rows))
         variant = [f"ROWS {self._rows}", f"PAIRS {self._pairs}", "FROM_ZERO"]
-        yield self._run("smooth", variant, extent, self._bound("unknown", "rhs", "numbers"), {8: RED})
+        special = {8: RED, 34: float_bits(omega)}
+        yield self._run("smooth", variant, extent, self._bound("unknown", "rhs", "numbers"), special)
         yield Barrier(("unknown",))
 
     def restrict(self, left: int | None, squares: Buffer | None = None, down: bool = True) -> Iterator[Command]:

@@ -69,13 +69,12 @@ def sampler(field: Field, lattice: Lattice, access: str, part: str) -> list[str]
     lines.append(f"    const vec3 p = {lattice.position()};")
     lines += _spans(_AXES.replace(part, ""), "", lattice)
     lines += _spans(wanted, "face_", lattice)
-    stored = f"fs_{field.format.glsl_stored_scalar}_buffer(fs_at_{name})"
     outside = field.glsl_components(field.background)
     results = []
     for axis in wanted:
         component = _AXES.index(axis)
         spans = [f"face_{a}" if a == axis else a for a in _AXES]
-        load = f"float({stored}.v[3 * ($index) + {component}])"
+        load = f"float(fs_at_{name}.v[$index].{axis})"
         lines += _corners("float", f"_{axis}", spans, load, outside[component], lattice)
         results.append(_result(access, f"_{axis}", spans, f".{axis}"))
     whole = f"{kind}({', '.join(results)})"

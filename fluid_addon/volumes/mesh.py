@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class Mesh:
         return self.triangles is other.triangles or np.array_equal(self.triangles, other.triangles)
 
 
-def checked_mesh(what: str, points: NDArray[np.floating], triangles: NDArray[np.integer]) -> Mesh:
+def checked_mesh(what: str, points: NDArray[Any], triangles: NDArray[Any]) -> Mesh:
     """A mesh of arrays from outside; `what` names it in messages.
 
     Raises:
@@ -83,7 +84,8 @@ def shells_of(mesh: Mesh) -> Shells:
 def _proper(triangles: Triangles) -> Triangles:
     """Those triangles whose corners differ."""
     a, b, c = triangles.T
-    return triangles[(a != b) & (b != c) & (c != a)]
+    proper: Triangles = triangles[(a != b) & (b != c) & (c != a)]
+    return proper
 
 
 def _is_closed(triangles: Triangles) -> bool:
@@ -93,7 +95,7 @@ def _is_closed(triangles: Triangles) -> bool:
 
 
 def _connected(corners: NDArray[np.intp], points: int) -> NDArray[np.intp]:
-    """For each point, the lowest number of a point that it is connected with (Shiloach and Vishkin: hook, then jump)."""
+    """For each point, the lowest number of one that it is connected with (Shiloach and Vishkin: hook, then jump)."""
     label = np.arange(points)
     while True:
         lowest = label[corners].min(axis=1)

@@ -53,7 +53,7 @@ class MeshCaptureWriter:
 
     def _stored(self, array: NDArray[Any]) -> str:
         array = np.ascontiguousarray(array)
-        name = hashlib.blake2b(array, digest_size=16, person=array.dtype.str.encode()).hexdigest()
+        name = hashlib.blake2b(array.data, digest_size=16, person=array.dtype.str.encode()).hexdigest()
         path = self.folder / f"{name}.npy"
         if not path.exists():
             try:

@@ -102,7 +102,8 @@ def _folded(corners: Corners, size: tuple[int, int, int]) -> Corners:
             corners = _cut(corners, axis, plane)
         corners[..., axis] = np.clip(corners[..., axis], low, high)
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    return corners[area > 0]
+    kept: Corners = corners[area > 0]
+    return kept
 
 
 def _cut(corners: Corners, axis: int, plane: float) -> Corners:

@@ -42,7 +42,7 @@ def spread_velocity(mesh: Mesh, velocity: Floats, size: tuple[int, int, int], re
     with np.errstate(under="ignore"):
         matrix, offset = _linear_motion(mesh.points, velocity)
         left = velocity - (mesh.points @ matrix + offset)
-        x, y, z = (np.arange(*ends)[:, None] * row for ends, row in zip(zip(low, high, strict=True), matrix, strict=True))
+        x, y, z = (np.arange(a, b)[:, None] * row for a, b, row in zip(low, high, matrix, strict=True))
         spread[inside] = x[:, None, None] + y[:, None] + z + offset
         if np.abs(left).max() > _NEGLIGIBLE * np.abs(velocity).max():
             sums = _scattered(corners, left[mesh.triangles], low, high)
@@ -62,9 +62,7 @@ def _linear_motion(points: Floats, velocity: Floats) -> tuple[Floats, Floats]:
     return matrix, mean - centre @ matrix
 
 
-def _scattered(
-    corners: Floats, velocity: Floats, low: NDArray[np.int_], high: NDArray[np.int_]
-) -> NDArray[np.float32]:
+def _scattered(corners: Floats, velocity: Floats, low: NDArray[np.int_], high: NDArray[np.int_]) -> NDArray[np.float32]:
     """Sums of velocity and, last, numbers of samples (…, 4) over the box from `low` to `high`."""
     near = ((corners.max(axis=1) >= low - 1) & (corners.min(axis=1) <= high)).all(axis=1)
     corners, velocity = corners[near] - low, velocity[near]

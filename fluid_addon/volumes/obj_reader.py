@@ -47,9 +47,7 @@ def _wrong(name: str, line: int, what: str) -> FluidError:
     return fail("mesh-broken", f'Line {line} of "{name}" {what}.', "Export the mesh anew, as Wavefront OBJ.")
 
 
-def _statements(
-    name: str, lines: list[bytes]
-) -> tuple[list[int], list[list[bytes]], list[int], list[int]]:
+def _statements(name: str, lines: list[bytes]) -> tuple[list[int], list[list[bytes]], list[int], list[int]]:
     """The lines (from 0) of the vertices; the corners of each face, its line, and how many vertices stand above it."""
     vertices: list[int] = []
     faces: list[list[bytes]] = []
@@ -81,7 +79,7 @@ def _points(name: str, lines: list[bytes], vertices: list[int]) -> NDArray[np.fl
     except ValueError:
         for number in vertices:
             try:
-                x, y, z = map(float, lines[number].split()[1:4])
+                _x, _y, _z = map(float, lines[number].split()[1:4])
             except ValueError:
                 raise _wrong(name, number + 1, "is a vertex without three numbers") from None
         raise

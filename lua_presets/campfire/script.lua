@@ -27,7 +27,10 @@ gas.advect(sim, {fields = {"density", "temperature", "fuel"}})
 gas.advect_velocity(sim)
 gas.buoyancy(sim, {temperature = "params.buoyancy"})
 gas.confinement(sim, {strength = 0.5})
-gas.turbulence(sim, {strength = "params.flicker", scale = 0.25, speed = 1, octaves = 2, where = 'min(ReadField("temperature", idx), 1.0)'})
+gas.turbulence(sim, {
+    strength = "params.flicker", scale = 0.25, speed = 1, octaves = 2,
+    where = 'min(ReadField("temperature", idx), 1.0)',
+})
 gas.project(sim, {sides = {"open", "open", "open", "open", "closed", "open"}})
 gas.cool(sim, {rate = "params.cooling"})
 gas.dissipate(sim, {fields = {density = 0.4}})

@@ -27,7 +27,10 @@ gas.advect(sim, {fields = {"density", "temperature", "fuel", "flame"}})
 gas.advect_velocity(sim)
 gas.buoyancy(sim, {temperature = "params.buoyancy", density = 0.1})
 gas.confinement(sim, {strength = 0.8})
-gas.turbulence(sim, {strength = 6, scale = 0.3, speed = 1, octaves = 2, where = 'min(ReadField("temperature", idx), 1.0)'})
+gas.turbulence(sim, {
+    strength = 6, scale = 0.3, speed = 1, octaves = 2,
+    where = 'min(ReadField("temperature", idx), 1.0)',
+})
 gas.project(sim, {
     divergence = 'ReadField("expansion", idx)', inputs = {"expansion"},
     sides = {"open", "open", "open", "open", "closed", "open"},

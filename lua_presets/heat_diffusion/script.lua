@@ -44,4 +44,5 @@ sim:add_stencil("conduct", {inputs = {"temperature", "density"}, outputs = {"tem
     WriteField("temperature_new", idx, fire < 0.2 ? params.forge : next);
 ]]})
 
-sim:run{frames = frames, fps = 24, export = "heat_####.vdb", fields = {"density", "temperature", "color"}, half = true}
+sim:run{frames = frames, fps = 24, export = "heat_####.vdb",
+        fields = {"density", "temperature", "color"}, half = true}

@@ -3,13 +3,13 @@
 -- drop rolls up into a ring, and the ring falls apart into smaller ones (J. J. Thomson and H. F. Newall, 1885).
 local gas = require("fluid.gas")
 
-local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along the short sides"})
+local n = param("resolution", {default = 56, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 96, min = 1, max = 1000, help = "Frames to compute"})
-param("weight", {default = 3.0, min = 0, max = 20, help = "How much heavier the ink is than the water"})
-param("drop", {default = 0.13, min = 0.03, max = 0.4, help = "Radius of the drops, scene units"})
-param("stir", {default = 0.6, min = 0, max = 5, help = "Unrest of the water"})
+param("weight", {default = 6.0, min = 0, max = 20, help = "How much heavier the ink is than the water"})
+param("drop", {default = 0.16, min = 0.03, max = 0.4, help = "Radius of the drops, scene units"})
+param("stir", {default = 2.5, min = 0, max = 10, help = "Unrest of the water"})
 
-sim = FluidEngine.new{domain_size = {n, n, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -1, 0}, boundary = "clamp"}
+sim = FluidEngine.new{domain_size = {n, n * 2 // 3, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -2 / 3, 0}, boundary = "clamp"}
 gas.fields(sim, {"density", "warm"})                 -- two inks: `warm` says how much of the second is in it
 sim:add_field("color", Format.R32G32B32F, {0, 0, 0})
 
@@ -19,14 +19,17 @@ for _, drop in ipairs(drops) do
     gas.emit(sim, {
         shape = gas.sphere{center = {drop.x, drop.y, 2.7}, radius = "params.drop"},
         fields = {density = 1, warm = drop.warm},
-        velocity = {0, 0, -1.2},
-        from = drop.frame, to = drop.frame + 5,
+        velocity = {0, 0, -0.8},
+        from = drop.frame, to = drop.frame + 3,
     })
 end
 gas.advect(sim, {fields = {"density", "warm"}})
 gas.advect_velocity(sim, {reflection = {sides = "closed"}}) -- keeps the fine threads alive far longer
 gas.buoyancy(sim, {temperature = 0, density = "params.weight"})
-gas.turbulence(sim, {strength = "params.stir", scale = 0.5, speed = 1, octaves = 2, where = 'min(ReadField("density", idx), 1.0)'})
+gas.turbulence(sim, {
+    strength = "params.stir", scale = 0.3, speed = 1, octaves = 2,
+    where = 'min(ReadField("density", idx), 1.0)',
+})
 gas.project(sim, {sides = "closed"})
 
 -- A picture shows each ink in its own colour, and mixtures in between.

@@ -20,15 +20,17 @@ gas.obstacle(sim, {
     shape = gas.sphere{center = {-1.1, 0, "1.0 + params.swing * sin(2.5 * time)"}, radius = "params.radius"},
     velocity = {0, 0, "2.5 * params.swing * cos(2.5 * time)"},
 })
--- The wind fills the tunnel from the start, and brings the smoke.
-gas.inflow(sim, {
-    side = "x low", velocity = {"params.wind", 0, 0},
-    fields = {smoke = "abs(fract(0.5 * p.z * params.lines) - 0.5) < 0.2 && abs(p.y) < 0.5 ? 1.0 : 0.0"},
-})
+-- The wind blows in on the left, and fills the tunnel from the start.
+gas.inflow(sim, {side = "x low", velocity = {"params.wind", 0, 0}})
 gas.faces(sim)
 sim:fill("velocity", {params.wind, 0, 0})
 
 gas.extend(sim, {fields = {"smoke"}})                  -- nothing hides in the ball when it moves on
+-- A comb of smoke jets close to the fan.
+gas.emit(sim, {
+    shape = gas.box{center = {-1.7, 0, 1}, size = {0.12, 1.0, 1.9}},
+    fields = {smoke = "smoothstep(0.0, 0.25, 0.3 - abs(fract(0.5 * p.z * params.lines) - 0.5))"},
+})
 gas.advect(sim, {fields = {"smoke"}})
 gas.advect_velocity(sim)
 gas.confinement(sim, {strength = 0.15})
@@ -36,11 +38,8 @@ gas.project(sim, {obstacles = true, sides = {"closed", "open", "closed", "closed
 
 sim:add_stencil("show", {inputs = {"smoke", "solid"}, outputs = {"density", "color"}, code = [[
     float ball = clamp(0.5 - ReadField("solid", idx) / voxel_size, 0.0, 1.0);
-    bool is_tunnel = coord.x < 4;
-    float smoke = is_tunnel ? 0.0 : ReadField("smoke", idx);
-    float z = (float(coord.z) + 0.5) / float(domain_size.z);
-    vec3 tint = mix(vec3(0.9, 0.35, 0.12), vec3(0.15, 0.5, 0.9), smoothstep(0.2, 0.8, z));
-    ball = is_tunnel ? 0.0 : ball;
+    if (coord.x < 6) ball = 0.0;                       // the fan counts as an obstacle, too
+    float smoke = ReadField("smoke", idx);
     WriteField("density", idx, mix(0.6 * smoke, 3.0, ball));
     WriteField("color", idx, smoke + ball > 0.002 ? mix(vec3(0.75), vec3(0.75, 0.12, 0.05), ball) : vec3(0.0));
 ]]})

@@ -5,8 +5,8 @@ local gas = require("fluid.gas")
 
 local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 72, min = 1, max = 1000, help = "Frames to compute"})
-param("heat", {default = 2.5, min = -10, max = 20, help = "How strongly the smoke rises; below 0 it sinks"})
-param("skin", {default = 0.05, min = 0.01, max = 0.3, help = "Thickness of the layer that smokes, scene units"})
+param("heat", {default = 3.0, min = -10, max = 20, help = "How strongly the smoke rises; below 0 it sinks"})
+param("skin", {default = 0.03, min = 0.01, max = 0.3, help = "Thickness of the layer that smokes, scene units"})
 param("inherit", {default = 0.7, min = 0, max = 2, help = "How much of the mesh's own motion the smoke takes on"})
 param("turbulence", {default = 2.0, min = 0, max = 20, help = "Random stirring of the smoke"})
 
@@ -19,15 +19,19 @@ local skin = {distance = "(abs(" .. emitter.distance .. ") - params.skin)", velo
 gas.emit(sim, {
     shape = skin,
     fields = {density = 1, temperature = 1},
-    noise = {scale = 0.12, amount = 0.9, speed = 2},
+    noise = {scale = 0.15, amount = 1, speed = 2},
     inherit = "params.inherit",
 })
 gas.advect(sim, {fields = {"density", "temperature"}})
 gas.advect_velocity(sim)
 gas.buoyancy(sim, {temperature = "params.heat"})
 gas.confinement(sim, {strength = 0.4})
-gas.turbulence(sim, {strength = "params.turbulence", scale = 0.3, speed = 1, octaves = 2, where = 'min(ReadField("density", idx), 1.0)'})
+gas.turbulence(sim, {
+    strength = "params.turbulence", scale = 0.3, speed = 1, octaves = 2,
+    where = 'min(ReadField("density", idx), 1.0)',
+})
 gas.project(sim)
-gas.dissipate(sim, {fields = {density = 0.6, temperature = 1.5}})
+gas.dissipate(sim, {fields = {density = 1.3, temperature = 1.0}})
 
-sim:run{frames = frames, fps = 24, export = "smoke_####.vdb", fields = {"density", "temperature", "velocity"}, half = true}
+sim:run{frames = frames, fps = 24, export = "smoke_####.vdb",
+        fields = {"density", "temperature", "velocity"}, half = true}

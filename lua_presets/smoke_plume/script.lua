@@ -25,10 +25,14 @@ gas.advect_velocity(sim)
 -- What speeds it up: heat lifts, vortices keep their strength, noise stirs where there is smoke.
 gas.buoyancy(sim, {temperature = "params.buoyancy", density = 0.2})
 gas.confinement(sim, {strength = "params.curl"})
-gas.turbulence(sim, {strength = "params.turbulence", scale = 0.3, speed = 1, octaves = 2, where = 'min(ReadField("density", idx), 1.0)'})
+gas.turbulence(sim, {
+    strength = "params.turbulence", scale = 0.3, speed = 1, octaves = 2,
+    where = 'min(ReadField("density", idx), 1.0)',
+})
 -- Pressure takes out what would flow out of nothing or into nothing.
 gas.project(sim)
 -- Smoke thins out and cools.
 gas.dissipate(sim, {fields = {density = 0.12, temperature = "params.cooling"}})
 
-sim:run{frames = frames, fps = 24, export = "smoke_####.vdb", fields = {"density", "temperature", "velocity"}, half = true}
+sim:run{frames = frames, fps = 24, export = "smoke_####.vdb",
+        fields = {"density", "temperature", "velocity"}, half = true}

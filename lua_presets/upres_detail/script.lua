@@ -3,7 +3,6 @@
 -- Then smoke on a grid three times as fine is carried by that flow. The big motion stays as it was, so the look can be
 -- tuned without a surprise.
 local gas = require("fluid.gas")
-local detail = require("fluid.detail")
 
 local n = param("resolution", {default = 32, min = 8, max = 256, help = "Voxels along the short sides of the coarse run"})
 local frames = param("frames", {default = 60, min = 1, max = 1000, help = "Frames to compute"})
@@ -29,17 +28,17 @@ gas.buoyancy(coarse, {temperature = "params.buoyancy"})
 gas.confinement(coarse, {strength = 0.3})
 gas.project(coarse)
 gas.dissipate(coarse, {fields = {temperature = 0.6}})
-coarse:run{frames = frames, fps = 24, export = "coarse/flow_####.nvdb", fields = {"velocity"}}
+coarse:run{frames = frames, fps = 24, export = "coarse/flow_####.vdb", fields = {"velocity"}}
 
 -- The second pass: fine smoke, and the flow of each frame from its file. Nothing is solved here. Whirls that the coarse
 -- grid could not hold are added where the flow's own smallest ones are strong (wavelet turbulence).
 sim = FluidEngine.new{domain_size = {n, n, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -1, 0}}
 sim:add_field("velocity", Format.R32G32B32F, {0, 0, 0}, {staggered = true})
-detail.fields(sim, {"density"}, {resolution = finer})
+gas.detail.fields(sim, {"density"}, {resolution = finer})
 source(sim, {density = 1})
-detail.advect_fine(sim, {fields = {"density"}, strength = "params.detail"})
+gas.advect_fine(sim, {fields = {"density"}, strength = "params.detail"})
 for frame = 1, frames do
-    sim:load("velocity", string.format("coarse/flow_%04d.nvdb", frame))
+    sim:load("velocity", string.format("coarse/flow_%04d.vdb", frame))
     sim:step(1 / 24)
     sim:export_vdb(string.format("smoke_%04d.vdb", frame), {fields = {"density"}, half = true})
 end

@@ -116,8 +116,12 @@ fs_Span fs_span(float p, const int size, const int boundary) {
     p = p < highest ? p : highest;
     float whole = floor(p);
     int c = fs_whole(whole, size);
-    int low = fs_bring_in(c, size, boundary);
-    int high = fs_bring_in(c + 1, size, boundary);
+    if (boundary == FS_PERIODIC) {  // c is at most `size`, where rounding put it
+        int low = c == size ? 0 : c;
+        return fs_Span(low, low + 1 == size ? 0 : low + 1, true, true, p - whole);
+    }
+    int low = boundary == FS_OPEN ? clamp(c, 0, size - 1) : c;
+    int high = min(c + 1, size - 1);
     return fs_Span(low, high, fs_is_there(c, low, boundary), fs_is_there(c + 1, high, boundary), p - whole);
 }
 

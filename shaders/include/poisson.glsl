@@ -103,9 +103,9 @@ bool in_air_side(const int x, const int y, const int z) {
 // Two colours do not part neighbours where a periodic axis has an odd number of cells: there the last cell meets one of
 // its own colour. Cells of one colour and one class never meet.
 int wrap_class(const int x, const int y, const int z) {
-    return (PERIODIC_X && (SIZE_X & 1) != 0 && x == SIZE_X - 1 ? 1 : 0) |
-           (PERIODIC_Y && (SIZE_Y & 1) != 0 && y == SIZE_Y - 1 ? 2 : 0) |
-           (PERIODIC_Z && (SIZE_Z & 1) != 0 && z == SIZE_Z - 1 ? 4 : 0);
+    return (PERIODIC_X && SIZE_X > 1 && (SIZE_X & 1) != 0 && x == SIZE_X - 1 ? 1 : 0) |
+           (PERIODIC_Y && SIZE_Y > 1 && (SIZE_Y & 1) != 0 && y == SIZE_Y - 1 ? 2 : 0) |
+           (PERIODIC_Z && SIZE_Z > 1 && (SIZE_Z & 1) != 0 && z == SIZE_Z - 1 ? 4 : 0);
 }
 
 bool in_turn(const int x, const int y, const int z) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Half a sweep of red-black Gauss-Seidel, in place: every cell of one colour gets the value that solves its equation.
+// Half a sweep of red-black Gauss-Seidel, in place: every cell of one colour gets the value that solves its equation,
+// or goes beyond it by OMEGA.
 // An invocation has ROWS rows along x, each of PAIRS pairs along z; one cell of a pair has the colour. All that it reads
 // are cells of the other colour, which nobody writes meanwhile.
 // "variant" defines ROWS, PAIRS, and what applies of FACES (a field says how open faces are) and FROM_ZERO (the other
@@ -11,6 +12,8 @@
 
 #include "variant"
 #include "poisson.glsl"
+
+layout(constant_id = 34) const float OMEGA = 1.0; // over-relaxation: how far to go, 1 is up to the solution
 
 layout(set = 0, binding = 1, scalar) uniform Addresses {
     Floats unknown;
@@ -91,7 +94,15 @@ void main() {
             sum += c.zl * zl + c.zh * zh;
 #endif
             float diagonal = total(c) + shift;
-            float value = air || diagonal == 0.0 ? 0.0 : sum / diagonal;
+            float value = sum / diagonal;
+#ifdef FROM_ZERO
+            value *= OMEGA;
+#else
+            if (OMEGA != 1.0) {
+                value = mix(unknown.v[i], value, OMEGA);
+            }
+#endif
+            value = air || diagonal == 0.0 ? 0.0 : value;
             if (there && in_turn(x, y, z)) {
                 unknown.v[i] = value;
             }

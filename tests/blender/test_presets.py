@@ -93,6 +93,48 @@ def test_one_click_makes_a_set_up_that_runs(bpy: Any, extension: Part) -> None:
     assert largest(files[2]) > 0.1
 
 
+def shrink(found: Any, frames: int = 2) -> None:
+    found["resolution"], found["frames"] = 16, frames
+
+
+def test_a_preset_brings_the_mesh_that_it_asks_for(bpy: Any, extension: Part) -> None:
+    found = add(bpy, "smoke_from_mesh")
+    emitter = bpy.data.objects["Emitter"]
+    assert len(emitter.data.polygons) > 100
+    assert bpy.context.view_layer.objects.active == found
+    shrink(found)
+    run(bpy, extension, found)
+    assert largest(shown_file(bpy, found, 2)) > 0.1
+
+
+def test_a_mesh_of_that_name_stays_as_it_is(bpy: Any, extension: Part) -> None:
+    own = bpy.data.objects.new("Emitter", bpy.data.meshes.new("Own"))
+    bpy.context.scene.collection.objects.link(own)
+    assert bpy.ops.fluid_addon.add_preset(name="fire_on_mesh") == {"FINISHED"}
+    assert [each.data.name for each in bpy.data.objects if each.type == "MESH"] == ["Own"]
+
+
+def test_a_preset_finds_the_grid_beside_its_script(bpy: Any, extension: Part, tmp_path: Path) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere.blend"))
+    found = add(bpy, "smoke_from_nvdb")
+    shrink(found)
+    run(bpy, extension, found)
+    assert largest(shown_file(bpy, found, 2)) > 0.1
+    # Its text names a preset, not a folder: nothing else that a file may hold there leads anywhere.
+    folder_of = extension("blender.live")._folder_of
+    found.fluid_addon.text["fluid_preset"] = "../docs"
+    assert folder_of(found.fluid_addon.text) == tmp_path
+
+
+@pytest.mark.long
+def test_every_preset_runs_from_the_sidebar(bpy: Any, extension: Part) -> None:
+    for preset in list_presets():
+        found = add(bpy, preset.name)
+        shrink(found)
+        frames = [event for event in run(bpy, extension, found) if event["event"] == "frame"]
+        assert frames[-1]["frame"] == 2, preset.name
+
+
 def test_a_preset_brings_its_values(bpy: Any, extension: Part, own: Path) -> None:
     save(own, resolution=24, wind=2.5, warm=True)
     found = add(bpy, "user/puff")

@@ -51,7 +51,8 @@ def faces_of(centred: Array, axis: int) -> Array:
 
 def test_buoyancy_is_the_mean_of_the_voxels_beside_a_face(run_lua) -> None:
     engine = run_lua(
-        f'{STARTED}gas.buoyancy(sim, {{temperature = 3, density = "2.0 * dt", direction = {{1, 0, 2}}}})\nsim:step(0.25)'
+        f'{STARTED}gas.buoyancy(sim, {{temperature = 3, density = "2.0 * dt", direction = {{1, 0, 2}}}})\n'
+        "sim:step(0.25)"
     )
     x, y, z = np.indices((N, N, N), np.float64)
     lift = 3 * 0.25 * y * z - 0.5 * x
@@ -126,7 +127,8 @@ def test_a_point_attracts_and_repels(run_lua) -> None:
 
 def test_a_vortex_turns_with_its_greatest_speed_at_its_radius(run_lua) -> None:
     engine = run_lua(
-        f"{OPEN}gas.vortex(sim, {{center = {{0, 0, 0}}, axis = {{0, 0, 3}}, strength = 2, radius = 0.5}})\nsim:step(0.5)"
+        f"{OPEN}gas.vortex(sim, {{center = {{0, 0, 0}}, axis = {{0, 0, 3}}, strength = 2, radius = 0.5}})\n"
+        "sim:step(0.5)"
     )
     found = engine.array("velocity")
     for axis, sign, other in ((0, -1, 1), (1, 1, 0)):
@@ -202,8 +204,6 @@ def confined(velocity: Array, epsilon: Array | float, dt: float, h: float, perio
     if not periodic:
         push[0, :, :, 0] = push[:, 0, :, 1] = push[:, :, 0, 2] = 0
     return velocity + dt * push
-
-
 
 
 def ring(p: Array) -> Array:

@@ -139,10 +139,10 @@ def test_what_blows_in_blows_out_and_nothing_passes_an_obstacle(run_lua) -> None
         gas.inflow(sim, {side = "x low", velocity = {2, 0, 0}, layers = 2})
         gas.obstacle(sim, {shape = gas.sphere{center = {3, 1.5, 1.3}, radius = 0.8}, velocity = {0, 0, 0.5}})
         gas.faces(sim)
-        gas.project(sim, {obstacles = true, tolerance = 1e-5,
+        gas.project(sim, {obstacles = true, tolerance = 1e-4,
             sides = {"closed", "open", "closed", "closed", "closed", "closed"}})
         sim:step(0.1)
-        assert(sim:solved("solve_pressure").residual <= 1e-5)
+        assert(sim:solved("solve_pressure").residual <= 1e-4)
     """)
     velocity, solid = engine.array("velocity").astype(np.float64), engine.array("solid_velocity").astype(np.float64)
     part = openness(engine)
@@ -155,5 +155,5 @@ def test_what_blows_in_blows_out_and_nothing_passes_an_obstacle(run_lua) -> None
         assert np.allclose(flow[open_part == 0], moved[open_part == 0]), "closed faces move with the obstacle"
         flux[(*inner, ..., axis)] = open_part * flow + (1 - open_part) * moved
     through = flux[2:-1, ..., 0].sum((1, 2))
-    assert np.allclose(through, 2 * 12 * 12, rtol=1e-4)
+    assert np.allclose(through, 2 * 12 * 12, rtol=1e-3)
     assert velocity[..., 0].max() > 2.2, "it goes around the ball"

@@ -71,7 +71,7 @@ def test_a_linear_field_is_met_exactly_between_voxels(voxel_size):
 
 
 def test_twice_the_voxel_size_is_the_mean_of_eight(numbers):
-    source, target = box(numbers.shape[:2] + (12,), 0.5), box((4, 3, 6), 1.0)
+    source, target = box(numbers.shape, 0.5), box((4, 3, 6), 1.0)
     means = numbers[:8].reshape(4, 2, 3, 2, 6, 2).mean((1, 3, 5))
     np.testing.assert_allclose(resampled(grid_on(source, numbers), target), means, rtol=1e-6)
 

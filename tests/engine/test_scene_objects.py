@@ -128,7 +128,8 @@ def test_a_domain_that_a_file_has_turned(engine_with, tmp_path: Path):
     turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     turned[:3, :3] *= VOXEL
     turned[:3, 3] = (5.0, -3.0, 1.0)
-    write_nvdb(tmp_path / "start.nvdb", [Grid.from_dense("density", np.ones((8, 8, 8), np.float32), (4, 0, -8), turned)])
+    start = Grid.from_dense("density", np.ones((8, 8, 8), np.float32), (4, 0, -8), turned)
+    write_nvdb(tmp_path / "start.nvdb", [start])
     centre = turned[:3, :3] @ (8.0, 4.0, -4.0) + turned[:3, 3]
     ahead = turned[:3, 0]  # along the domain's own x axis
     source = Frames(moved(BALL, *(centre - ahead)), moved(BALL, *centre))

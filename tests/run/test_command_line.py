@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from fluid_addon.volumes.bake import Bake
+from tests.volumes.meshes import sphere, write_obj
 
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = """
@@ -131,6 +132,12 @@ def test_devices_presets_and_report(command, tmp_path, monkeypatch):
     assert command("presets", "smoke_plume", "mine.lua").returncode == 0
     assert command("check", "mine.lua").returncode == 0
     assert command("presets", "smoke_plume", "mine.lua").returncode == 2
+    assert command("presets", "smoke_from_mesh", "knot.lua").stdout.endswith("Emitter.obj\n")
+    assert command("check", "knot.lua").returncode == 0
+    (tmp_path / "Emitter.obj").write_text("# an own one")
+    refused = command("presets", "smoke_from_mesh", "other.lua")
+    assert refused.returncode == 2 and "exists already with other content" in refused.stderr
+    assert not (tmp_path / "other.lua").exists()
     command("run", "smoke.lua")
     report = command("report").stdout
     assert "Fluid Script" in report and "lupa 2.8" in report and "says\t1" in report
@@ -284,3 +291,30 @@ def test_a_full_disk_ends_the_run_and_keeps_the_frames_before(command, tmp_path,
         assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", *(f.path for f in bake.frames)]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+BALLS = """
+sim = FluidEngine.new{domain_size = {12, 12, 12}, voxel_size = 0.25}
+sim:add_object("ball", scene.object("Ball"))
+sim:add_object("still", scene.object("Still"))
+for frame = 1, 2 do
+    sim:step(0.5)
+    local inside, rise = sim:read("ball_distance", {6, 6, 6}) < 0, sim:read("ball_velocity", {6, 6, 6})[3]
+    print(inside, rise, sim:reduce("still_distance", "min") < 0)
+end
+"""
+
+
+def test_mesh_files_take_the_place_of_a_scene(command, tmp_path):
+    (tmp_path / "balls.lua").write_text(BALLS)
+    for frame in range(3):
+        write_obj(tmp_path / f"rising_{frame}.obj", sphere((1.6, 1.6, 0.6 + 0.5 * frame), 0.5, 6))
+    write_obj(tmp_path / "Still.obj", sphere((1.0, 1.0, 1.0), 0.6, 4))
+    missing = command("run", "balls.lua")
+    assert missing.returncode == 3 and 'There is no object "Ball"' in missing.stderr
+    objects = ("--object", "Ball=rising_#.obj")
+    assert command("check", "balls.lua", *objects).stdout == "No problem found.\n"
+    done = command("run", "balls.lua", *objects, "--in-process")
+    assert done.stdout.splitlines()[:2] == ["false\t1.0\ttrue", "true\t1.0\ttrue"]
+    for wrong in ("Ball", "Ball=", "=ball.obj"):
+        assert command("run", "balls.lua", "--object", wrong).returncode == 2

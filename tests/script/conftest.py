@@ -23,6 +23,8 @@ class RecordingEngine:
         self.calls = calls
         self._act = act
         self.frame, self.time, self.closed = 0, 0.0, False
+        self.domain_size, self.voxel_size = (8, 9, 10), 0.25
+        self.origin, self.boundary = (1.0, 2.0, -3.5), ("open", "clamp", "periodic")
         self._record("new", options)
 
     def _record(self, method: str, arguments: Any) -> Any:

@@ -47,6 +47,8 @@ CALLS = {
     "run_stencil table": ("sim:run_stencil('a', {dt = 0.1})", ("run_stencil", ("a", 0.1))),
     "enable": ("sim:enable('a', false)", ("set_enabled", ("a", False))),
     "enable by default": ("sim:enable('a')", ("set_enabled", ("a", True))),
+    "load": ("sim:load('d', 'x.vdb')", ("load", ("d", "x.vdb", None))),
+    "load of a grid": ("sim:load('d', 'x.nvdb', {grid = 'smoke'})", ("load", ("d", "x.nvdb", "smoke"))),
     "fill": ("sim:fill('v', {1, 2, 3})", ("fill", ("v", (1, 2, 3)))),
     "reduce": ("sim:reduce('d', 'sum')", ("reduce", ("d", "sum"))),
     "read": ("sim:read('d', {1, 2, 3})", ("read", ("d", (1, 2, 3)))),

@@ -135,6 +135,7 @@ def test_a_number_that_is_no_engine_is_refused() -> None:
         parameters=Parameters(),
         log=print,
         note=print,
+        find_object=print,
         make_engine=lambda _options: (1, CountingEngine()),
         engines={},
     )

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import pytest
 
 from fluid_addon.diagnostics import Place, fail
-from fluid_addon.engine.stencil import CodeOrigin
+from fluid_addon.engine.body import place_in_code
+from fluid_addon.engine.stencil import CodeOrigin, CodePart, StencilDefinition
 from fluid_addon.script.places import code_origin, find_word
 from fluid_addon.script.sources import Sources, SourceText
 
@@ -101,6 +104,28 @@ def test_code_of_another_file_is_found_there() -> None:
 def test_code_that_was_put_together_begins_at_its_call() -> None:
     assert origin("f(a .. b)\n", "x;y;", 1) == CodeOrigin("a.lua", 1, ())
     assert code_origin("x;", None, Sources()) is None
+
+
+def test_the_texts_in_code_that_was_put_together_are_known() -> None:
+    found = origin('x = "  b * 2" -- b * 2\nf("a = " .. x .. [[;\n  c + 1;]], "none")\n', "a =   b * 2;\n  c + 1;", 2)
+    assert found is not None
+    assert (found.line, [astuple(part)[:4] for part in found.parts or ()]) == (
+        2,
+        [("c + 1;", "a.lua", 3, 3), ("b * 2", "a.lua", 1, 8), ("a =", "a.lua", 2, 4), (";", "a.lua", 2, 20)],
+    )
+
+
+def test_an_error_in_code_that_was_put_together_is_shown_where_its_text_stands() -> None:
+    parts = (CodePart("b * 2", "a.lua", 7, 10, 'shown = "b * 2"'), CodePart("a", "a.lua", 8, 2, '"a"'))
+    stencil = StencilDefinition(
+        "s", "float a = 1.0;\nfloat c = (b * 2) + a;", (), (), origin=CodeOrigin("a.lua", 3, parts)
+    )
+    shown = 'shown = "b * 2"'
+    assert place_in_code(stencil, 1, 12) == Place("a.lua", 7, 10, 1, shown), "b"
+    assert place_in_code(stencil, 1, 16) == Place("a.lua", 7, 14, 1, shown), "2"
+    assert place_in_code(stencil, 1, 21) == Place("a.lua", 8, 2, 1, '"a"'), "a"
+    assert place_in_code(stencil, 1, None) == Place("a.lua", 7, 10, 5, shown), "the one expression in the line"
+    assert place_in_code(stencil, 0, 11) == Place("a.lua", 3, 11, 1, "float a = 1.0;"), "the script has no such text"
 
 
 def test_a_script_with_crlf_ends_sends_code_with_plain_ends(lua, tmp_path) -> None:

@@ -31,7 +31,7 @@ def test_an_object_has_a_name_and_nothing_else(lua):
     assert lua.code('scene.object("x", "y")', **known) == "bad-argument"
 
 
-@pytest.mark.parametrize("given", ['"Ball"', "7", "sim", '{object = 7}', '{object = "a", more = 1}'])
+@pytest.mark.parametrize("given", ['"Ball"', "7", "sim", "{object = 7}", '{object = "a", more = 1}'])
 def test_only_an_object_is_taken_for_one(lua, given):
     code = lua.code(f'{SIM}sim:add_object("ball", {given})')
     assert code in ("bad-argument", "plan-shape")

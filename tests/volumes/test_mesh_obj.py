@@ -77,7 +77,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FluidError, match='The mesh "none.obj" cannot be read') as caught:
+    with pytest.raises(FluidError, match=r'The mesh "none\.obj" cannot be read') as caught:
         read_obj(tmp_path / "none.obj")
     assert caught.value.code == "mesh-broken"
 

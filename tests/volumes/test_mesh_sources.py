@@ -42,7 +42,7 @@ def test_a_name_that_nobody_has(tmp_path):
     assert caught.value.diagnostics[0].hint == 'Did you mean "Ball"?'
     with pytest.raises(FluidError, match="no object"):
         SceneMeshes(tmp_path / "inner").check("../Ball")
-    with pytest.raises(FluidError, match='There is no mesh file ".*gone.obj"'):
+    with pytest.raises(FluidError, match=r'There is no mesh file ".*gone\.obj"'):
         SceneMeshes(tmp_path, {"Ball": str(tmp_path / "gone.obj")}).source("Ball")
     with pytest.raises(FluidError, match="There is no mesh file"):
         SceneMeshes(tmp_path, {"Ball": str(tmp_path / "gone_##.obj")}).source("Ball")

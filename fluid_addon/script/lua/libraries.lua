@@ -353,6 +353,7 @@ end
 
 function base.warn(...)
   local parts = {}
+  if select("#", ...) == 0 then error("bad argument #1 to 'warn' (string expected, got no value)", 2) end
   for i = 1, select("#", ...) do
     if i > 200 then break end
     local part = (select(i, ...))

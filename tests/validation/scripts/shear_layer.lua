@@ -6,12 +6,12 @@ local gas = require("fluid.gas")
 
 local n = param("n", {default = 120, min = 16, max = 1024, help = "Voxels along one wave"})
 local high = param("high", {default = 128, min = 16, max = 1024, help = "Voxels across"})
-local dt = param("dt", {default = 0.1, min = 0, max = 1})
-local seconds = param("seconds", {default = 10.0, min = 0, max = 100})
+local dt = param("dt", {default = 0.2, min = 0, max = 1})
+local seconds = param("seconds", {default = 12.0, min = 0, max = 100})
 local every = param("every", {default = 5, min = 1, max = 1000, help = "Steps from one look at the wave to the next"})
 local clamp = param("clamp", {default = true})
 local reflection = param("reflection", {default = true})
-local WAVE, GROWTH, START = 0.4446, 0.1897, 1e-3
+local WAVE, GROWTH, START = 0.4446, 0.1897, 3e-4
 
 -- The shape of the growing wave, w = Re(shape(z) exp(i WAVE x)), from far below up to the middle, above which it is its
 -- own mirror image, conjugated: Rayleigh's equation (U - c) (shape'' - WAVE^2 shape) = U'' shape with c = i GROWTH / WAVE,

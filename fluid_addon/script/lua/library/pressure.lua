@@ -62,7 +62,7 @@ local WITH_SOLID = [[
     low = mix(low, moved, equal(FaceOpenness(ReadField($faces, idx)), vec3(0.0)));
 ]]
 
--- gas.project(sim, {sides, tolerance, most, method, divergence, inputs, obstacles, velocity, pressure, into})
+-- gas.project(sim, {sides, tolerance, most, method, divergence, obstacles, velocity, pressure, into})
 --   sides       "open" (default) or "closed"; one, {x, y, z}, or {x low, x high, y low, y high, z low, z high}; axes on
 --               which the domain is periodic are so here, whatever this says
 --   tolerance   how much of the divergence may be left, as a part of what there was (root of the sum of squares);
@@ -70,12 +70,11 @@ local WITH_SOLID = [[
 --   most        the most cycles of the solver; a note says so when they do not suffice; default 30
 --   method      "multigrid" (default); "conjugate": conjugate gradients, a multigrid cycle as preconditioner;
 --               "sweeps": red-black Gauss-Seidel, for previews
---   divergence  GLSL: the divergence that the flow shall have, per second (hot gas expands); `inputs` names the fields
---               that it reads
+--   divergence  GLSL: the divergence that the flow shall have, per second (hot gas expands)
 --   obstacles   true: `faces` and `solid_velocity` say where obstacles are; gas.obstacle and gas.faces make them
 --   velocity, pressure, into   the fields; default "velocity", "pressure", "divergence"
 function pressure.project(sim, given)
-    local options = values.options(given, "gas.project", {"sides", "tolerance", "most", "method", "divergence", "inputs",
+    local options = values.options(given, "gas.project", {"sides", "tolerance", "most", "method", "divergence",
         "obstacles", "velocity", "pressure", "into"})
     local names = {velocity = options.velocity or "velocity", pressure = options.pressure or "pressure",
         faces = "faces", solid = "solid_velocity"}
@@ -83,7 +82,7 @@ function pressure.project(sim, given)
     local solids = options.obstacles and {names.faces, names.solid} or {}
     local wanted = options.divergence and " - voxel_size * " .. values.float(options.divergence, "divergence") or ""
     sim:add_stencil(values.name(sim, "measure_divergence"), {
-        inputs = values.list({names.velocity}, solids, options.inputs or {}), outputs = {into},
+        inputs = values.list({names.velocity}, solids, values.reads(wanted)), outputs = {into},
         code = filled(BOTH_SIDES, names) .. walls(sim) .. (options.obstacles and filled(COVERED, names) or "")
             .. "    vec3 gain = high - low;\n"
             .. "    WriteField(" .. into .. ", idx, gain.x + gain.y + gain.z" .. wanted .. ");\n",

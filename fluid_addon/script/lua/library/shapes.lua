@@ -27,10 +27,11 @@ end
 
 -- GLSL of a length above 0.
 local function length_of(value, what)
-    if type(value) == "number" and not (value > 0) then
+    local glsl = values.float(value, what)
+    if type(value) == "number" and value <= 0 then
         complain('"' .. what .. '" is ' .. values.shown(value) .. "; it lies above 0.")
     end
-    return values.float(value, what)
+    return glsl
 end
 
 -- A direction of length 1: its GLSL, and its numbers where they are constants.

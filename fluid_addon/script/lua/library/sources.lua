@@ -10,7 +10,8 @@ local function complain(text)
 end
 
 local function point(position)
-    return string.format("{%.4g, %.4g, %.4g}", position[1], position[2], position[3])
+    local x, y, z = position[1] + 0.0, position[2] + 0.0, position[3] + 0.0 -- no -0
+    return string.format("{%.4g, %.4g, %.4g}", x, y, z)
 end
 
 -- An emitter that nothing can come from is a mistake; where the bounds are not known, nothing can be said.

@@ -1,0 +1,3 @@
+sim = FluidEngine.new{domain_size = {8, 8, 8}}
+sim:add_field("density", Format.R32F, 0)
+sim:load("density", "somewhere.vdb")
