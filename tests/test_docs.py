@@ -53,3 +53,21 @@ def test_every_function_of_the_interface_is_documented():
     glsl = "\n".join(path.read_text("utf-8") for path in (ROOT / "shaders/include").glob("*.glsl"))
     for name in re.findall(r"^\w+ ([A-Z]\w+)\(", glsl, re.MULTILINE):
         assert f"`{name}(" in text, f"GLSL {name} is not in the reference"
+
+
+def test_every_operator_of_the_gas_library_is_documented():
+    from fluid_addon.script import LuaContext
+
+    names: list[str] = []
+    with LuaContext(log=names.append) as context:
+        context.run_source(
+            """
+            for name, operator in pairs(require("fluid.gas")) do
+                if type(operator) == "function" then print(name) end
+            end
+            """,
+            "names.lua",
+        )
+    assert len(names) >= 40
+    text = (ROOT / "docs/gas-library.md").read_text("utf-8")
+    assert [name for name in sorted(names) if not re.search(rf"gas\.{name}\(", text.replace("{", "("))] == []

@@ -20,7 +20,6 @@ _COMPONENTS = "xyzw"
 def buffer_types(formats: list[Format], block: Block) -> list[str]:
     """The types of the references through which buffers are reached."""
     kinds = {format_.glsl_stored: format_.dtype.itemsize for format_ in formats}
-    kinds |= {format_.glsl_stored_scalar: format_.dtype.itemsize for format_ in formats if format_.components == 3}
     if block.words:
         kinds["uint64_t"] = 8
     return [

@@ -62,11 +62,6 @@ class Format(IntEnum):
             return self.glsl
         return "float16_t" if self.components == 1 else f"f16vec{self.components}"
 
-    @property
-    def glsl_stored_scalar(self) -> str:
-        """The GLSL type of one component in the field's buffer."""
-        return "float16_t" if self.is_half else self.scalar
-
 
 _COMPONENTS = {
     Format.R32F: 1,

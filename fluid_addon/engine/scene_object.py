@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..diagnostics import fail
 from ..volumes.mesh import Mesh, Shells, shells_of
-from ..volumes.mesh_distance import BAND, signed_distance
+from ..volumes.mesh_distance import BAND, THICKNESS, signed_distance
 from ..volumes.mesh_velocity import spread_velocity
 from ..volumes.scene_meshes import MeshSource
 from .domain import Domain
@@ -114,8 +114,8 @@ class SceneObject:
     ) -> None:
         shells = self._shells(mesh)
         size, voxel = self._domain.size, self._domain.voxel_size
-        self._look_at(mesh, shells, frame)
         distance = signed_distance(mesh, shells, size)
+        self._look_at(mesh, shells, distance, frame)
         moving = way is not None and bool(way.any())
         velocity = None
         if moving and way is not None:
@@ -138,12 +138,14 @@ class SceneObject:
             self._topology = mesh, shells_of(mesh)
         return self._topology[1]
 
-    def _look_at(self, mesh: Mesh, shells: Shells, frame: int) -> None:
+    def _look_at(self, mesh: Mesh, shells: Shells, distance: NDArray[np.float32], frame: int) -> None:
         if not len(mesh.triangles):
             self._say(f'The object "{self._name}" has no faces in frame {frame}.')
             return
         if not shells.closed:
-            self._say(f'The object "{self._name}" is not closed: it counts as a thin sheet, without an inside.')
+            filled = bool((distance < -2 * THICKNESS).any())
+            what = "a body whose small holes are filled" if filled else "a thin sheet, without an inside"
+            self._say(f'The object "{self._name}" is not closed: it counts as {what}.')
         low, high = mesh.points.min(axis=0), mesh.points.max(axis=0)
         if (high < -0.5).any() or (low > np.array(self._domain.size) - 0.5).any():
             self._say(f'The object "{self._name}" lies outside the domain in frame {frame}.')

@@ -13,7 +13,8 @@ from ..diagnostics import FluidError, Place, did_you_mean, fail
 from ..engine.formats import Format
 from ..engine.solver import Solved, SolverDefinition
 from ..engine.stencil import StencilDefinition
-from .arguments import CALLS, METHODS, PROPERTIES, decode, take_arguments
+from .arguments import decode, take_arguments
+from .interface import CALLS, METHODS, PROPERTIES
 from .lua_errors import syntax_error
 from .modules import Modules
 from .named_arguments import compilable, rewrite_named_arguments

@@ -43,7 +43,7 @@ def signed_distance(mesh: Mesh, shells: Shells, size: tuple[int, int, int]) -> N
     if not shells.closed:
         beside = _beside(corners, np.full(3, -_FOLD), np.array(size) - 1 + _FOLD)
         found = _level_set(_folded(corners[~beside], size), size)
-        return np.where(found < BAND, found - np.float32(THICKNESS), found)
+        return np.where(found < BAND, np.maximum(found - np.float32(THICKNESS), np.float32(-BAND)), found)
     for pieces, is_cavity in _sets(corners, shells):
         found = _level_set(_folded(corners[pieces], size), size)
         distance = np.maximum(distance, -found) if is_cavity else np.minimum(distance, found)

@@ -32,7 +32,7 @@ gas.turbulence(sim, {
     where = 'min(ReadField("temperature", idx), 1.0)',
 })
 gas.project(sim, {
-    divergence = 'ReadField("expansion", idx)', inputs = {"expansion"},
+    divergence = 'ReadField("expansion", idx)',
     sides = {"open", "open", "open", "open", "closed", "open"},
 })
 gas.cool(sim, {rate = "params.cooling", mode = "radiative"})

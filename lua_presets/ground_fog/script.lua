@@ -7,7 +7,7 @@ local n = param("resolution", {default = 80, min = 16, max = 512, help = "Voxels
 local frames = param("frames", {default = 96, min = 1, max = 1000, help = "Frames to compute"})
 param("cold", {default = 6.0, min = 0, max = 20, help = "How strongly the cold fog sinks"})
 param("lumps", {default = 0.8, min = 0, max = 1, help = "How uneven the fog pours out"})
-param("thinning", {default = 0.2, min = 0, max = 5, help = "How fast the fog warms up and thins out, per second"})
+param("thinning", {default = 0.1, min = 0, max = 5, help = "How fast the fog warms up and thins out, per second"})
 
 sim = FluidEngine.new{domain_size = {n, n, n // 4}, voxel_size = 4 / n, origin = {-2, -2, 0}}
 gas.fields(sim, {"fog", "temperature"})
@@ -25,7 +25,7 @@ gas.faces(sim)
 
 -- The fog wells up in a ring between them.
 gas.emit(sim, {
-    shape = gas.torus{center = {0, 0, 0.2}, radius = 0.4, thickness = 0.16},
+    shape = gas.torus{center = {0, 0, 0.2}, radius = 0.4, thickness = 0.2},
     fields = {fog = 1, temperature = -1},
     noise = {scale = 0.3, amount = "params.lumps", speed = 1.5},
 })
@@ -43,8 +43,8 @@ sim:add_stencil("show", {inputs = {"fog", "solid"}, outputs = {"density", "color
     float stone = clamp(0.5 - ReadField("solid", idx) / voxel_size, 0.0, 1.0);
     if (coord.z == 0) stone = clamp(0.5 + (1.9 - r) / voxel_size, 0.0, 1.0);
     float fog = ReadField("fog", idx);
-    WriteField("density", idx, mix(0.7 * fog, 3.0, stone));
-    WriteField("color", idx, fog + stone > 0.002 ? mix(vec3(0.8, 0.85, 0.9), vec3(0.05, 0.04, 0.035), stone) : vec3(0.0));
+    WriteField("density", idx, mix(fog, 1.5, stone));
+    WriteField("color", idx, fog + stone > 0.002 ? mix(vec3(0.8, 0.85, 0.9), vec3(0.10, 0.07, 0.05), stone) : vec3(0.0));
 ]]})
 
 sim:run{frames = frames, fps = 24, export = "fog_####.vdb", fields = {"density", "color", "velocity"}, half = true}

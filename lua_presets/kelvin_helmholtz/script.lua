@@ -6,13 +6,13 @@ local gas = require("fluid.gas")
 
 local n = param("resolution", {default = 128, min = 16, max = 1024, help = "Voxels along the layer"})
 local frames = param("frames", {default = 96, min = 1, max = 1000, help = "Frames to compute"})
-param("speed", {default = 0.5, min = 0, max = 5, help = "How fast each layer slides, scene units per second"})
-param("waves", {default = 4, min = 1, max = 16, help = "Waves along the layer at the start"})
-param("ripple", {default = 0.05, min = 0, max = 1, help = "How strong the first wave is, as a part of the speed"})
-param("thickness", {default = 0.03, min = 0.005, max = 0.3, help = "Thickness of the border, scene units"})
+param("speed", {default = 1.0, min = 0, max = 5, help = "How fast each layer slides, scene units per second"})
+param("waves", {default = 3, min = 1, max = 16, help = "Waves along the layer at the start"})
+param("ripple", {default = 0.1, min = 0, max = 1, help = "How strong the first wave is, as a part of the speed"})
+param("thickness", {default = 0.04, min = 0.005, max = 0.3, help = "Thickness of the border, scene units"})
 
 sim = FluidEngine.new{
-    domain_size = {n, math.max(4, n // 12), n // 2}, voxel_size = 4 / n, origin = {-2, 0, -1},
+    domain_size = {n, math.max(4, n // 12), n * 3 // 8}, voxel_size = 4 / n, origin = {-2, 0, -0.75},
     boundary = {"periodic", "periodic", "clamp"},
 }
 gas.fields(sim, {"upper"})                             -- 1 above the border, 0 below
@@ -21,7 +21,7 @@ sim:add_field("color", Format.R32G32B32F, {0, 0, 0})
 
 -- The start. Velocity lies on the low faces of the voxels: its x component half a voxel to the left of the centre.
 sim:add_stencil("layers", {outputs = {"velocity", "upper"}, enabled = false, code = [[
-    vec3 p = vec3(-2.0, 0.0, -1.0) + (vec3(coord) + 0.5) * voxel_size;
+    vec3 p = vec3(-2.0, 0.0, -0.75) + (vec3(coord) + 0.5) * voxel_size;
     float along = 6.2831853 * params.waves * p.x / 4.0;
     float low = p.z - 0.5 * voxel_size;
     float rise = sin(along) + 0.3 * sin(2.0 * along + 1.0) + 0.5 * sin(0.5 * along + 2.0);

@@ -105,7 +105,7 @@ def test_a_point_attracts_and_repels(run_lua) -> None:
     script += "".join(
         f'sim:add_field("v{i}", Format.R32G32B32F, {{0, 0, 0}}, {{staggered = true}})\n'
         f'gas.point(sim, {{center = {{0.1, 0, 0.2}}, strength = {2 - i}, radius = 0.5, falloff = "{falloff}",\n'
-        f'    velocity_field = "v{i}"}})\n'
+        f'    velocity = "v{i}"}})\n'
         for i, falloff in enumerate(falloffs)
     )
     engine = run_lua(script + "sim:step(0.5)")
@@ -287,7 +287,7 @@ WRONG = {
     "gas.turbulence(sim, {octaves = 2.5})": '"octaves" must be a whole number from 1 to 8, not 2.5.',
     "gas.turbulence(sim, {octaves = {}})": '"octaves" must be a whole number from 1 to 8, not a table.',
     "gas.buoyancy(sim, {temperature_field = 'heat'})": 'There is no field "heat".',
-    "gas.confinement(sim, {velocity_field = 'vel'})": 'There is no field "vel".',
+    "gas.confinement(sim, {velocity = 'vel'})": 'There is no field "vel".',
 }
 
 

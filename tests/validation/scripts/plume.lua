@@ -31,7 +31,7 @@ if closed then
     ]]})
     sim:run_stencil("begin")
 else
-    gas.emit(sim, {shape = ball, fields = {density = 1, temperature = 1}})
+    gas.emit(sim, {shape = ball, fields = {density = 1, temperature = 1}, softness = 4})
 end
 gas.advect(sim, {fields = {"density", "temperature"}, scheme = scheme, trace = trace})
 gas.advect_velocity(sim, {scheme = scheme, trace = trace})

@@ -5,7 +5,7 @@
 -- takes sees `p`, the position of the face, and what it reads of another field at idx or coord is the mean of the two
 -- voxels beside the face. A force may point anywhere: what walls and incompressibility leave of it is the projection's
 -- affair, so forces come before gas.project. All of them take
---   velocity_field  the field that they change ("velocity")
+--   velocity        the field that they change ("velocity"); for wind it is velocity_field
 -- Halo 0, or 1 where GLSL reads fields; in place.
 local values = require("fluid.values")
 local faces = require("fluid.faces")
@@ -43,9 +43,9 @@ end
 --   where           GLSL of a factor, such as 'ReadField("density", idx)' (1)
 -- v += dt · where · acceleration.
 function forces.force(sim, given)
-    local o = values.options(given, "gas.force", {"acceleration", "where", "velocity_field"})
+    local o = values.options(given, "gas.force", {"acceleration", "where", "velocity"})
     values.vec3(o.acceleration, "acceleration")
-    accelerate(sim, "force", o.velocity_field, function(axis)
+    accelerate(sim, "force", o.velocity, function(axis)
         local push = component(o.acceleration, axis, "acceleration")
         return push and push .. factor(o.where)
     end)
@@ -55,10 +55,10 @@ end
 -- walls, pressure bears a constant pull whole; smoke that sinks or rises has gas.buoyancy, or `where` here.
 --   where           GLSL of a factor (1); in a second table: gas.gravity(sim, {0, 0, -1}, {where = …})
 function forces.gravity(sim, acceleration, given)
-    local o = values.options(given, "gas.gravity", {"where", "velocity_field"})
+    local o = values.options(given, "gas.gravity", {"where", "velocity"})
     if acceleration == nil then acceleration = {0, 0, -9.81} end
     values.vec3(acceleration, "acceleration")
-    accelerate(sim, "gravity", o.velocity_field, function(axis)
+    accelerate(sim, "gravity", o.velocity, function(axis)
         local push = component(acceleration, axis, "acceleration")
         return push and push .. factor(o.where)
     end)
@@ -73,7 +73,7 @@ end
 -- approximation, as in R. Fedkiw, J. Stam, H. W. Jensen, "Visual Simulation of Smoke", SIGGRAPH 2001, eq. 8). Halo 1.
 function forces.buoyancy(sim, given)
     local o = values.options(given, "gas.buoyancy", {
-        "temperature", "density", "direction", "temperature_field", "density_field", "velocity_field",
+        "temperature", "density", "direction", "temperature_field", "density_field", "velocity",
     })
     local direction = o.direction == nil and {0, 0, 1} or o.direction
     local heat, weight = o.temperature == nil and 1 or o.temperature, o.density or 0
@@ -87,7 +87,7 @@ function forces.buoyancy(sim, given)
     end
     if lift == "" then error('gas.buoyancy does nothing: "temperature" and "density" are both 0.', 0) end
     values.vec3(direction, "direction")
-    accelerate(sim, "buoyancy", o.velocity_field, function(axis)
+    accelerate(sim, "buoyancy", o.velocity, function(axis)
         local up = component(direction, axis, "direction")
         return up and up .. " * (" .. lift .. ")"
     end)
@@ -127,12 +127,12 @@ local FALLOFF = {
 --                   "constant" 1 inside; "inverse square" 1 inside and 1 / s² outside, without an end
 --   where           GLSL of a factor (1)
 function forces.point(sim, given)
-    local o = values.options(given, "gas.point", {"center", "strength", "radius", "falloff", "where", "velocity_field"})
+    local o = values.options(given, "gas.point", {"center", "strength", "radius", "falloff", "where", "velocity"})
     local falloff = FALLOFF[values.choice(o.falloff, "smooth", "falloff", values.sorted(FALLOFF))]
     local before = "vec3 way = " .. values.vec3(o.center, "center") .. " - p;\nfloat away = length(way);\n"
         .. "float s = away / " .. values.float(o.radius == nil and 1 or o.radius, "radius") .. ";\n"
     local strength = values.float(o.strength == nil and 1 or o.strength, "strength")
-    faces.change(sim, "point", o.velocity_field or "velocity", function(axis)
+    faces.change(sim, "point", o.velocity or "velocity", function(axis)
         return before .. "flow." .. AXES[axis] .. " += dt * " .. strength .. " * " .. falloff .. " * way." .. AXES[axis]
             .. " / max(away, 1e-9)" .. factor(o.where) .. ";\n"
     end)
@@ -147,12 +147,12 @@ end
 -- acceleration = strength · s · exp((1 − s²) / 2) along axis × (p − center), s = distance from the axis / radius: the
 -- velocity profile of a vortex whose vorticity is spread like a Gaussian's derivative (G. I. Taylor, 1918).
 function forces.vortex(sim, given)
-    local o = values.options(given, "gas.vortex", {"center", "axis", "strength", "radius", "where", "velocity_field"})
+    local o = values.options(given, "gas.vortex", {"center", "axis", "strength", "radius", "where", "velocity"})
     local axis_of = "normalize(" .. values.vec3(o.axis == nil and {0, 0, 1} or o.axis, "axis") .. ")"
     local before = "vec3 arm = cross(" .. axis_of .. ", p - " .. values.vec3(o.center, "center") .. ") / "
         .. values.float(o.radius == nil and 1 or o.radius, "radius") .. ";\n"
     local strength = values.float(o.strength == nil and 1 or o.strength, "strength")
-    faces.change(sim, "vortex", o.velocity_field or "velocity", function(axis)
+    faces.change(sim, "vortex", o.velocity or "velocity", function(axis)
         return before .. "flow." .. AXES[axis] .. " += dt * " .. strength .. " * arm." .. AXES[axis]
             .. " * exp(0.5 - 0.5 * dot(arm, arm))" .. factor(o.where) .. ";\n"
     end)

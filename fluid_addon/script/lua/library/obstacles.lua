@@ -6,7 +6,6 @@
 -- each voxel. The flow passes through the open part and the rest moves with the obstacle, so nothing leaks, also where an
 -- obstacle cuts voxels (C. Batty, F. Bertails, R. Bridson, SIGGRAPH 2007; Y. Ng, C. Min, F. Gibou, J. Comput. Phys. 228, 2009).
 local domain_sides = require("fluid.domain_sides")
-local shapes = require("fluid.shapes")
 local values = require("fluid.values")
 local filled = values.filled
 
@@ -47,7 +46,7 @@ end
 -- Declares `solid` and `solid_velocity` on the first call. Halo 0. The distance of a union is the least of the distances.
 function obstacles.obstacle(sim, given)
     local o = values.options(given, "gas.obstacle", {"shape", "velocity", "moving"})
-    local shape = shapes.checked(o.shape, "shape")
+    local shape = values.shape(o.shape, "shape")
     local velocity = o.velocity ~= nil and values.vec3(o.velocity, "velocity") or shape.velocity or "vec3(0.0)"
     local state = state_of(sim)
     local name = values.name(sim, "obstacle")

@@ -157,19 +157,10 @@ end
 
 -- ===== Shapes of shapes
 
--- A shape as it was given, or an error that names the option or the number of the argument.
-function shapes.checked(shape, what)
-    if type(shape) ~= "table" or type(shape.distance) ~= "string" then
-        complain('"' .. what .. '" must be a shape, such as gas.sphere{center = {0, 0, 1}, radius = 0.2}, not '
-            .. values.shown(shape) .. ".")
-    end
-    return shape
-end
-
 local function parts_of(operator, ...)
     local parts = {...}
     if #parts == 0 then complain(operator .. " takes shapes: " .. operator .. "(a, b).") end
-    for i = 1, select("#", ...) do shapes.checked(parts[i], operator .. "[" .. i .. "]") end
+    for i = 1, select("#", ...) do values.shape(parts[i], operator .. "[" .. i .. "]") end
     return parts
 end
 
@@ -229,7 +220,7 @@ end
 
 -- A shape made thicker by a length, or thinner by one below 0.
 function shapes.grown(shape, by)
-    shapes.checked(shape, "shape")
+    values.shape(shape, "shape")
     local low, high
     if shape.low and type(by) == "number" then
         low, high = {}, {}
@@ -243,7 +234,7 @@ end
 
 -- The skin of a shape: what lies within half the thickness of its surface, on either side.
 function shapes.shell(shape, thickness)
-    shapes.checked(shape, "shape")
+    values.shape(shape, "shape")
     local half = "0.5 * " .. length_of(thickness, "thickness")
     local outer = type(thickness) == "number" and shapes.grown(shape, thickness / 2) or {}
     return joined("(abs(" .. shape.distance .. ") - " .. half .. ")", shape.velocity, outer.low, outer.high)

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Sources: smoke, heat, fuel and motion that enter through a shape.
 local values = require("fluid.values")
-local shapes = require("fluid.shapes")
 
 local sources = {}
 
@@ -101,7 +100,7 @@ function sources.emit(sim, given)
     local o = values.options(given, "gas.emit", {
         "shape", "fields", "mode", "softness", "noise", "velocity", "inherit", "from", "to", "probability", "velocity_field",
     })
-    local shape = shapes.checked(o.shape, "shape")
+    local shape = values.shape(o.shape, "shape")
     check_place(sim, shape)
     local mode = values.choice(o.mode, "max", "mode", {"max", "set", "add"})
     local softness = o.softness == nil and 1 or o.softness

@@ -97,6 +97,15 @@ function values.choice(value, default, what, words)
     complain('"' .. what .. '" must be "' .. table.concat(words, '", "') .. '", not ' .. values.shown(value) .. ".")
 end
 
+-- A shape as it was given, or an error that names the option or the number of the argument.
+function values.shape(shape, what)
+    if type(shape) ~= "table" or type(shape.distance) ~= "string" then
+        complain('"' .. what .. '" must be a shape, such as gas.sphere{center = {0, 0, 1}, radius = 0.2}, not '
+            .. values.shown(shape) .. ".")
+    end
+    return shape
+end
+
 -- Code with $names filled in: values.filled("$a + 1", {a = "x"}) is "x + 1".
 function values.filled(code, names)
     return (code:gsub("%$([%l_]+)", names))

@@ -37,11 +37,11 @@ local ROOT_MEAN_SQUARE = 1.2 -- of one octave of that curl, for noise cells much
 --   octaves         each has features of half the size and 2^(−1/3) of the strength, Kolmogorov's spectrum (1 … 8; 1)
 --   where           GLSL of a factor: 'min(ReadField("density", idx), 1.0)' stirs the smoke only
 --   seed            another pattern (0)
---   velocity_field  ("velocity")
+--   velocity        the staggered field ("velocity")
 -- Halo 0, or 1 where `where` reads fields; in place.
 function vortices.turbulence(sim, given)
     local o = values.options(given, "gas.turbulence", {
-        "strength", "scale", "speed", "octaves", "where", "seed", "velocity_field",
+        "strength", "scale", "speed", "octaves", "where", "seed", "velocity",
     })
     local octaves = o.octaves == nil and 1 or math.tointeger(o.octaves)
     if not octaves or octaves < 1 or octaves > 8 then
@@ -57,7 +57,7 @@ function vortices.turbulence(sim, given)
     local strength = values.float(o.strength == nil and 1 or o.strength, "strength") .. " * "
         .. values.float(1 / (ROOT_MEAN_SQUARE * math.sqrt(power)), "strength")
     if o.where ~= nil then strength = strength .. " * " .. values.float(o.where, "where") end
-    faces.change(sim, "turbulence", o.velocity_field or "velocity", function(axis)
+    faces.change(sim, "turbulence", o.velocity or "velocity", function(axis)
         return "flow." .. AXES[axis] .. " += dt * " .. strength .. " * push." .. AXES[axis] .. ";\n"
     end, before)
 end
@@ -110,13 +110,13 @@ local declared = setmetatable({}, {__mode = "k"}) -- engines that have the field
 -- Gives small vortices back what advection took: a force that turns around the places of greatest vorticity
 -- (R. Fedkiw, J. Stam, H. W. Jensen, "Visual Simulation of Smoke", SIGGRAPH 2001, eq. 9–11).
 --   strength        ε, per second (1); GLSL may read fields at the voxel: "1.0 + 4.0 * ReadField(\"flame\", idx)"
---   velocity_field  ("velocity")
+--   velocity        the staggered field ("velocity")
 -- ω = ∇ × v at the centres of voxels; N = ∇|ω| / |∇|ω||; force = ε · h · (N × ω), averaged to the faces, so that what is
 -- symmetric stays so. Adds the fields `vorticity` (|ω|, per second, which other texts may read) and `confinement` (the
 -- force): 16 bytes a voxel. Halo 2.
 function vortices.confinement(sim, given)
-    local o = values.options(given, "gas.confinement", {"strength", "velocity_field"})
-    local velocity = o.velocity_field or "velocity"
+    local o = values.options(given, "gas.confinement", {"strength", "velocity"})
+    local velocity = o.velocity or "velocity"
     local strength = values.float(o.strength == nil and 1 or o.strength, "strength")
     if not declared[sim] then
         sim:add_field("vorticity", Format.R32F, 0)
