@@ -190,7 +190,9 @@ def _presets(arguments: argparse.Namespace) -> int:
     copies = {target.parent / file.name: file.read_bytes() for file in preset.extra_files}
     for path, content in copies.items():
         if path.exists() and path.read_bytes() != content:
-            raise _usage(f'"{path}", which the preset reads, exists already with other content.', "Choose another folder.")
+            raise _usage(
+                f'"{path}", which the preset reads, exists already with other content.', "Choose another folder."
+            )
     target.write_text(preset.source(), "utf-8")
     print(f"Wrote {target}")
     for path, content in copies.items():

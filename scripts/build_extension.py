@@ -32,7 +32,11 @@ MANIFEST = "blender_manifest.toml"
 #: What a package holds beside its manifest and its wheels. Any other kind of file in a folder stops the build, so that
 #: neither something needed is left out nor something stray comes along.
 FILES = ("LICENSE", "README.md", "__init__.py")
-FOLDERS = {"fluid_addon": {".py", ".lua"}, "lua_presets": {".lua", ".nvdb", ".obj", ".png", ".toml"}, "shaders": {".comp", ".glsl"}}
+FOLDERS = {
+    "fluid_addon": {".py", ".lua"},
+    "lua_presets": {".lua", ".nvdb", ".obj", ".png", ".toml"},
+    "shaders": {".comp", ".glsl"},
+}
 
 #: The time in every entry of a zip: the earliest that one can hold.
 EPOCH = (1980, 1, 1, 0, 0, 0)

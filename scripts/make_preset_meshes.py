@@ -21,8 +21,8 @@ Points = NDArray[np.float64]
 def knot(around: int = 90, across: int = 10, thickness: float = 0.15) -> tuple[Points, list[list[int]]]:
     """A trefoil knot as a closed tube of `around` rings with `across` points, about 1.5 wide and standing upright."""
     t = np.linspace(0.0, 2.0 * np.pi, around, endpoint=False)
-    line = np.stack([np.sin(t) + 2.0 * np.sin(2.0 * t), -0.7 * np.sin(3.0 * t), np.cos(t) - 2.0 * np.cos(2.0 * t)], axis=1)
-    line *= 0.24
+    x, z = np.sin(t) + 2.0 * np.sin(2.0 * t), np.cos(t) - 2.0 * np.cos(2.0 * t)
+    line = 0.24 * np.stack([x, -0.7 * np.sin(3.0 * t), z], axis=1)
     tangent = np.roll(line, -1, axis=0) - np.roll(line, 1, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     side = np.cross(tangent, [0.0, 1.0, 0.0])  # the knot lies nearly in a plane, so no tangent points along y
@@ -58,7 +58,7 @@ def write_obj(path: Path, points: Points, faces: list[list[int]]) -> None:
 
 def main() -> None:
     for preset, (points, faces), height in (("smoke_from_mesh", knot(), 0.95), ("fire_on_mesh", star(), 0.85)):
-        write_obj(PRESETS / preset / "Emitter.obj", points + [0.0, 0.0, height], faces)
+        write_obj(PRESETS / preset / "Emitter.obj", points + np.array([0.0, 0.0, height]), faces)
 
 
 if __name__ == "__main__":

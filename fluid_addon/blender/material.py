@@ -6,8 +6,8 @@ transparent and a large one a solid block. The density of the material therefore
 
 Fire: Blackbody Intensity of the Principled Volume lets every voxel above 0 K glow, also the 300 K of still air, and
 gains nothing from a smaller domain. Here a temperature glows only where it is hot enough to be seen (the Draper point,
-798 K, is where solids begin to), in the colour of its black body. A script whose `temperature` counts from the air around
-exports the degrees as `kelvin`.
+798 K, is where solids begin to), in the colour of its black body. A script whose `temperature` counts from the air
+around exports the degrees as `kelvin`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ GLOW_ALONG_EXTENT = 24.0
 GLOW_FROM_KELVIN = 760.0
 GLOW_FULL_KELVIN = 1600.0
 #: The black body of a real flame is a red that the AgX view turns pink; a film balanced for daylight shows it warmer.
-HUE_OF_KELVIN = 1.5
+HUE_OF_KELVIN = 2.1
 #: A volume whose largest density is below this stays as thin as the script made it.
 FAINTEST_PEAK = 0.5
 

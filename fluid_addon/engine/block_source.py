@@ -89,9 +89,8 @@ class BlockSource:
             for z in range(block.along_z):
                 lines += self._voxel(x, z)
             for name, field in self.outputs.items():
-                lines += self._check(name, field, x)
                 lines += self._store(name, field, x)
-        return "\n".join([*lines, "}"]) + "\n"
+        return "\n".join([*lines, *self._check(), "}"]) + "\n"
 
     def loads(self) -> int:
         """Loads of one invocation at fixed offsets."""
@@ -193,13 +192,13 @@ class BlockSource:
         for name, field in self.outputs.items():
             yield f"    {field.format.glsl} {_new_name(name, x, z)} = fs_out_{name};"
 
-    def _check(self, name: str, field: Field, x: int) -> Iterator[str]:
-        """What notices NaN in a row that is about to be stored."""
-        floats = [output for output, behind in self.outputs.items() if behind.format.is_float]
-        if name in floats:
-            places = [f"voxel_index(ivec3(x_{offset_word(x)}, c.y, c.z + {z}))" for z in range(self.block.along_z)]
-            row = [(_new_name(name, x, z), place) for z, place in enumerate(places)]
-            yield from nan_check(field.format, row, floats.index(name))
+    def _check(self) -> Iterator[str]:
+        """What notices NaN among all that was stored: once for the block, for a branch costs more than the comparing."""
+        inside = list(product(range(self.block.along_x), range(self.block.along_z)))
+        places = [f"voxel_index(ivec3(x_{offset_word(x)}, c.y, c.z + {z}))" for x, z in inside]
+        floats = [(name, field.format) for name, field in self.outputs.items() if field.format.is_float]
+        stored = [(kind, [_new_name(name, x, z) for x, z in inside]) for name, kind in floats]
+        yield from nan_check(stored, places)
 
     def _store(self, name: str, field: Field, x: int) -> Iterator[str]:
         chunk = self.block.chunk(field.format)

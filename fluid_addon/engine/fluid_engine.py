@@ -255,8 +255,9 @@ class FluidEngine:
         """Compute frames, each 1/fps seconds long, and export each.
 
         Args:
-            substeps: steps per frame, or "auto": as many as let nothing travel more than `cfl` voxels in a step, by
-                the largest length of the field "velocity" in world units per second; the last one lands on the frame.
+            substeps: steps per frame, or "auto": as many as let nothing travel more than `cfl` voxels of the field
+                "velocity" in a step, by the largest length of what it stores (faces, where it is staggered), in world
+                units per second; the last one lands on the frame.
             export, fields, half: as for `export_vdb`; the path has #### for the frame's number.
 
         Raises FluidError `bad-argument`, `unknown-field` ("auto" without a velocity), and those of `step` and exports.

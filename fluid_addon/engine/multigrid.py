@@ -141,7 +141,7 @@ class Grid:
         return Grid((x, y, z), False)
 
     def constants(self) -> dict[int, int]:
-        """The specialisation constants 3 to 33 of the GLSL twin, but for the colour and the class."""
+        """The specialisation constants 3 to 33 and 60 of the GLSL twin, but for the colour and the class."""
         periodic = sum(1 << i for i, axis in enumerate(self.axes) if axis.low is Side.PERIODIC)
         ends = [cell for axis in self.axes for cell in (axis.cells[0], axis.cells[-1])]
         air = sum(1 << i for i, (low, high) in enumerate(ends) if low == high)
@@ -155,6 +155,9 @@ class Grid:
             widths = [axis.width_inverse(i) for i in (0, count - 1, min(count // 2, count - 1))]
             for offset, value in enumerate((*slopes, *widths)):
                 values[10 + 8 * number + offset] = float_bits(value)
+        if not self.finest:
+            edge = max(high - low for axis in self.axes for low, high in axis.cells)
+            values[60] = float_bits(1.0 / edge**2)
         return values
 
     def restriction_constants(self, coarse: Grid) -> dict[int, int]:

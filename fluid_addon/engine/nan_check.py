@@ -26,27 +26,34 @@ def nan_check_types() -> list[str]:
     ]
 
 
-def nan_check(format_: Format, values: Sequence[tuple[str, str]], word: int) -> Iterator[str]:
-    """Statements that put the lowest index of a voxel with NaN into a status word.
+def nan_check(stored: Sequence[tuple[Format, Sequence[str]]], places: Sequence[str]) -> Iterator[str]:
+    """Statements that put the lowest index of a voxel with NaN into the status word of its output.
 
     Args:
-        values: (a voxel's value, its index), GLSL expressions.
-        word: counted from the stencil's first.
+        stored: of each output that holds floats, its format and the voxels' values, GLSL expressions.
+        places: the voxels' indices.
     """
-    components = "xyzw"[: format_.components] if format_.components > 1 else ""
-    parts = {value: [f"{value}.{c}" for c in components] or [value] for value, _ in values}
+    if not stored:
+        return
+    parts = {value: _components(format_, value) for format_, values in stored for value in values}
     yield f"    if ({_largest(part for each in parts.values() for part in each)} > 0x7f800000u) {{"
-    yield "        uint first = 0xffffffffu;"
-    for value, index in values:
-        yield f"        first = {_largest(parts[value])} > 0x7f800000u ? min(first, uint({index})) : first;"
-    yield f"        atomicMin(fs_status.v[FS_FIRST_WORD + {word}], first);"
+    for word, (_, values) in enumerate(stored):
+        yield f"        uint first_{word} = 0xffffffffu;"
+        for value, place in zip(values, places, strict=True):
+            found = f"{_largest(parts[value])} > 0x7f800000u"
+            yield f"        first_{word} = {found} ? min(first_{word}, uint({place})) : first_{word};"
+        yield f"        atomicMin(fs_status.v[FS_FIRST_WORD + {word}], first_{word});"
     yield "    }"
 
 
+def _components(format_: Format, value: str) -> list[str]:
+    return [f"{value}.{c}" for c in "xyzw"[: format_.components]] if format_.components > 1 else [value]
+
+
 def _largest(parts: Iterable[str]) -> str:
-    """The largest bits without sign."""
+    """The largest bits without sign, two and two."""
     bits = [f"(floatBitsToUint({part}) & 0x7fffffffu)" for part in parts]
-    text = bits[0]
-    for other in bits[1:]:
-        text = f"max({text}, {other})"
-    return text
+    while len(bits) > 1:
+        pairs = [f"max({a}, {b})" for a, b in zip(bits[::2], bits[1::2], strict=False)]
+        bits = pairs + bits[len(pairs) * 2 :]
+    return bits[0]

@@ -16,7 +16,6 @@ from .multigrid import Grid, float_bits
 __all__ = ["KernelMaker", "Level", "RED", "BLACK"]
 
 RED, BLACK = 0, 1
-COARSEST_SWEEPS = 16
 
 
 def workgroup(extent: Sequence[int], invocations: int = 64) -> tuple[int, int, int]:
@@ -131,9 +130,8 @@ class Level:
 
     def solve(self) -> Iterator[Command]:
         """The coarsest grid, solved."""
-        turns = 16 if self.grid.odd_wrap else 2
         bindings = self._bound("unknown", "rhs", "numbers")
-        yield self._run("coarsest", [], (64, 1, 1), bindings, {34: COARSEST_SWEEPS, 35: turns})
+        yield self._run("coarsest", [], (64, 1, 1), bindings, {})
         yield Barrier(("unknown",))
 
     def measure(self, sums: Buffer, centre: bool = False) -> Iterator[Command]:

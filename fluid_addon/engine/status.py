@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,10 +87,11 @@ class _Copy:
     ticket: int = 0
     moment: Moment | None = None  # of a step that was not looked at yet
 
-    def words(self) -> npt.NDArray[Any]:
+    def content(self) -> npt.NDArray[np.uint8]:
+        """The bytes, once the step is finished."""
         self.host.invalidate()
         assert self.host.host is not None, "readback memory is always mapped"
-        return self.host.host.view(_WORD)
+        return self.host.host
 
 
 class Status:
@@ -158,8 +158,9 @@ class Status:
             return
         self._execution.wait(copy.ticket)
         moment, copy.moment = copy.moment, None
-        words = copy.words()
-        if not status_clear(words):
+        content = copy.content()
+        if not status_clear(content):
+            words = content.view(_WORD)
             first = int(np.argmax(words != CLEAR))
             self._error = self._watches[first].error(int(words[first]), moment)
             raise self._error
@@ -176,6 +177,6 @@ class Status:
             buffer.close()
 
 
-def status_clear(words: npt.NDArray[Any]) -> bool:
-    """Whether nothing happened, by a copy of the words."""
-    return bool((words.view(_WORD) == CLEAR).all())
+def status_clear(content: npt.NDArray[np.uint8]) -> bool:
+    """Whether nothing happened, by the bytes of all words."""
+    return content.tobytes() == b"\xff" * len(content)  # a few microseconds faster than numpy's own way

@@ -58,6 +58,7 @@ class Execution:
         self._lifetime = Lifetime()
         self._lost: str | None = None
         self._ticket = 0
+        self._finished = 0  # the latest ticket that a wait has seen finished
         self._buffers: list[Buffer] = []
         self._preludes: list[Encoded] = []
         self._staging: Buffer | None = None
@@ -259,6 +260,8 @@ class Execution:
 
     def _wait_slice(self, ticket: int, nanoseconds: int) -> bool:
         self._refuse_when_lost()
+        if ticket <= self._finished:
+            return True
         values = ffi.new("uint64_t[1]", [ticket])  # of its own: the export thread waits as well
         info = ffi.new("VkSemaphoreWaitInfo*")
         info.sType = vk.VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO
@@ -268,6 +271,8 @@ class Execution:
         result = lib.vkWaitSemaphores(self.device.handle, info, nanoseconds)
         if result not in (vk.VK_SUCCESS, vk.VK_TIMEOUT):
             self._failed(result, "a wait")
+        if result == vk.VK_SUCCESS:
+            self._finished = max(self._finished, ticket)
         return bool(result == vk.VK_SUCCESS)
 
     def _failed(self, result: int, name: str) -> None:

@@ -7,9 +7,9 @@ local gas = require("fluid.gas")
 local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 96, min = 1, max = 1000, help = "Frames to compute"})
 param("fuel", {default = 1.0, min = 0, max = 3, help = "How rich the fuel is: more of it makes taller flames"})
-param("rate", {default = 2.2, min = 0.2, max = 10, help = "Fuel that burns in a second"})
-param("buoyancy", {default = 5.0, min = 0, max = 30, help = "How strongly heat rises"})
-param("cooling", {default = 2.5, min = 0, max = 10, help = "How fast hot gas loses its heat, per second"})
+param("rate", {default = 1.2, min = 0.2, max = 10, help = "Fuel that burns in a second"})
+param("buoyancy", {default = 6.0, min = 0, max = 30, help = "How strongly heat rises"})
+param("cooling", {default = 1.8, min = 0, max = 10, help = "How fast hot gas loses its heat, per second"})
 param("flicker", {default = 3.0, min = 0, max = 20, help = "Random stirring of the flames"})
 
 sim = FluidEngine.new{domain_size = {n, n, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -1, 0}}
@@ -22,7 +22,7 @@ gas.emit(sim, {
     fields = {fuel = "params.fuel", temperature = 0.6},
     noise = {scale = 0.16, amount = 1, speed = 2.5},
 })
-gas.burn(sim, {rate = "params.rate", smoke = 0.03})
+gas.burn(sim, {rate = "params.rate", smoke = 0.02})
 gas.advect(sim, {fields = {"density", "temperature", "fuel"}})
 gas.advect_velocity(sim)
 gas.buoyancy(sim, {temperature = "params.buoyancy"})
@@ -33,8 +33,8 @@ gas.turbulence(sim, {
 })
 gas.project(sim, {sides = {"open", "open", "open", "open", "closed", "open"}})
 gas.cool(sim, {rate = "params.cooling"})
-gas.dissipate(sim, {fields = {density = 0.4}})
--- What a picture shows: 293 K of still air, and 620 K more for each unit of heat.
-gas.kelvin(sim, {per_unit = 620})
+gas.dissipate(sim, {fields = {density = 0.8}})
+-- What a picture shows: 293 K of still air, and 660 K more for each unit of heat.
+gas.kelvin(sim, {per_unit = 660})
 
 sim:run{frames = frames, fps = 24, export = "fire_####.vdb", fields = {"density", "kelvin", "velocity"}, half = true}

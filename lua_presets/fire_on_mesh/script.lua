@@ -39,7 +39,7 @@ gas.turbulence(sim, {
 gas.project(sim, {obstacles = true})
 gas.cool(sim, {rate = "params.cooling"})
 gas.dissipate(sim, {fields = {smoke = 0.4}})
-gas.kelvin(sim, {per_unit = 620})  -- what glows: black bodies by their temperature
+gas.kelvin(sim, {per_unit = 660})  -- what glows: black bodies by their temperature
 sim:add_stencil("show", {inputs = {"smoke", "solid"}, outputs = {"density", "color"}, code = [[
     float coal = clamp(0.5 - ReadField("solid", idx) / voxel_size, 0.0, 1.0), smoke = ReadField("smoke", idx);
     WriteField("density", idx, mix(smoke, 1.5, coal));

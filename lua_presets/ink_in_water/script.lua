@@ -5,21 +5,23 @@ local gas = require("fluid.gas")
 
 local n = param("resolution", {default = 56, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 96, min = 1, max = 1000, help = "Frames to compute"})
-param("weight", {default = 6.0, min = 0, max = 20, help = "How much heavier the ink is than the water"})
-param("drop", {default = 0.16, min = 0.03, max = 0.4, help = "Radius of the drops, scene units"})
-param("stir", {default = 2.5, min = 0, max = 10, help = "Unrest of the water"})
+param("weight", {default = 8.0, min = 0, max = 20, help = "How much heavier the ink is than the water"})
+param("drop", {default = 0.26, min = 0.03, max = 0.4, help = "Radius of the drops, scene units"})
+param("stir", {default = 1.5, min = 0, max = 10, help = "Unrest of the water"})
 
-sim = FluidEngine.new{domain_size = {n, n * 2 // 3, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -2 / 3, 0}, boundary = "clamp"}
+sim = FluidEngine.new{domain_size = {n, n * 2 // 3, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -2 / 3, 0},
+                       boundary = "clamp"}
 gas.fields(sim, {"density", "warm"})                 -- two inks: `warm` says how much of the second is in it
 sim:add_field("color", Format.R32G32B32F, {0, 0, 0})
 
 -- Three drops, one after the other, each with a push downwards.
-local drops = {{x = -0.32, y = 0.1, frame = 1, warm = 0}, {x = 0.34, y = -0.1, frame = 14, warm = 1}, {x = 0, y = 0, frame = 30, warm = 0.5}}
+local drops = {{x = -0.38, frame = 1, warm = 0}, {x = 0.38, frame = 10, warm = 1}, {x = 0, frame = 30, warm = 0.5}}
 for _, drop in ipairs(drops) do
     gas.emit(sim, {
-        shape = gas.sphere{center = {drop.x, drop.y, 2.7}, radius = "params.drop"},
+        shape = gas.sphere{center = {drop.x, 0, 2.6}, radius = "params.drop"},
         fields = {density = 1, warm = drop.warm},
-        velocity = {0, 0, -0.8},
+        noise = {scale = 0.25, amount = 0.6, seed = drop.frame},
+        velocity = {0, 0, -1},
         from = drop.frame, to = drop.frame + 3,
     })
 end

@@ -40,6 +40,8 @@ layout(constant_id = 31) const float WIDTH_Z_0 = 1.0;
 layout(constant_id = 32) const float WIDTH_Z_LAST = 1.0;
 layout(constant_id = 33) const float WIDTH_Z = 1.0;
 
+layout(constant_id = 60) const float LEAK = 0.0; // the unit of leaks into open air; 0 on the finest grid
+
 const bool PERIODIC_X = (PERIODIC & 1) != 0;
 const bool PERIODIC_Y = (PERIODIC & 2) != 0;
 const bool PERIODIC_Z = (PERIODIC & 4) != 0;
@@ -134,6 +136,16 @@ float total(const Couplings c) {
 }
 
 #ifdef FACES
+// Byte 3 on the finest grid: whether a cell is open air. On coarser ones 255 is open air, and less is a leak into the
+// open air among the cell's own cells, in sixteenths of LEAK.
+bool is_open_air(const uint packed) {
+    return packed >> 24 >= (LEAK == 0.0 ? 1u : 255u);
+}
+
+float leak_of(const uint packed) {
+    return LEAK == 0.0 ? 0.0 : float(packed >> 24) * LEAK / 16.0;
+}
+
 // The openness of a cell's faces, from its own packed faces and those of the next cells. Beyond the high end of an axis
 // that is not periodic nothing is stored: `couplings` closes it, or coarse grids take it as open.
 void close_faces(

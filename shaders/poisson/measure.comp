@@ -47,7 +47,7 @@ void main() {
                     uint ny = faces.v[cell_index(x, after(y, SIZE_Y, PERIODIC_Y), z)];
                     uint nz = faces.v[cell_index(x, y, after(z, SIZE_Z, PERIODIC_Z))];
                     close_faces(c, x, y, z, packed, nx, ny, nz);
-                    air = air || packed >> 24 != 0u;
+                    air = air || is_open_air(packed);
 #endif
                     if (air) {
                         sum.w += 1.0;

@@ -136,7 +136,7 @@ void main() {
                     if (x < SIZE_X && y < SIZE_Y && z < SIZE_Z && !in_air_side(x, y, z)) {
                         int i = cell_index(x, y, z);
 #ifdef FACES
-                        if (faces.v[i] >> 24 != 0u) {
+                        if (is_open_air(faces.v[i])) {
                             continue;
                         }
 #endif

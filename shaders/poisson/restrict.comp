@@ -60,6 +60,7 @@ float residual(const int x, const int y, const int z, const float own, const flo
     int i = cell_index(x, y, z);
     Couplings c = couplings(x, y, z);
     bool air = in_air_side(x, y, z);
+    float leak = 0.0;
     int x_high = after(x, SIZE_X, PERIODIC_X);
     int y_high = after(y, SIZE_Y, PERIODIC_Y);
 #ifdef FACES
@@ -68,17 +69,18 @@ float residual(const int x, const int y, const int z, const float own, const flo
     uint ny = faces.v[cell_index(x, y_high, z)];
     uint nz = faces.v[cell_index(x, y, after(z, SIZE_Z, PERIODIC_Z))];
     close_faces(c, x, y, z, packed, nx, ny, nz);
-    air = air || packed >> 24 != 0u;
+    air = air || is_open_air(packed);
+    leak = leak_of(packed);
 #endif
     float xl = unknown.v[cell_index(before(x, SIZE_X, PERIODIC_X), y, z)];
     float xh = unknown.v[cell_index(x_high, y, z)];
     float yl = unknown.v[cell_index(x, before(y, SIZE_Y, PERIODIC_Y), z)];
     float yh = unknown.v[cell_index(x, y_high, z)];
-    float sum = rhs.v[i] - mean + shift * own;
+    float sum = rhs.v[i] - mean + (shift + leak) * own;
     sum -= c.xl * ((PERIODIC_X || x > 0 ? xl : 0.0) - own) + c.xh * ((PERIODIC_X || x < SIZE_X - 1 ? xh : 0.0) - own);
     sum -= c.yl * ((PERIODIC_Y || y > 0 ? yl : 0.0) - own) + c.yh * ((PERIODIC_Y || y < SIZE_Y - 1 ? yh : 0.0) - own);
     sum -= c.zl * (zl - own) + c.zh * (zh - own);
-    return air || total(c) + shift == 0.0 ? 0.0 : sum;
+    return air || total(c) + leak + shift == 0.0 ? 0.0 : sum;
 }
 
 void main() {

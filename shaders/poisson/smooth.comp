@@ -74,13 +74,15 @@ void main() {
             int i = cell_index(x, y, z);
             Couplings c = couplings(x, y, z);
             bool air = in_air_side(x, y, z);
+            float leak = 0.0;
 #ifdef FACES
             uint own = faces.v[i];
             uint nx = faces.v[cell_index(after(x, SIZE_X, PERIODIC_X), y, z)];
             uint ny = faces.v[cell_index(x, y_high, z)];
             uint nz = faces.v[cell_index(x, y, after(z, SIZE_Z, PERIODIC_Z))];
             close_faces(c, x, y, z, own, nx, ny, nz);
-            air = air || own >> 24 != 0u;
+            air = air || is_open_air(own);
+            leak = leak_of(own);
 #endif
             float sum = mean - rhs.v[i];
 #ifndef FROM_ZERO
@@ -93,7 +95,7 @@ void main() {
             sum += c.yl * (PERIODIC_Y || y > 0 ? yl : 0.0) + c.yh * (PERIODIC_Y || y < SIZE_Y - 1 ? yh : 0.0);
             sum += c.zl * zl + c.zh * zh;
 #endif
-            float diagonal = total(c) + shift;
+            float diagonal = total(c) + leak + shift;
             float value = sum / diagonal;
 #ifdef FROM_ZERO
             value *= OMEGA;

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fluid_addon.engine import FluidEngine, StencilDefinition
+from fluid_addon.diagnostics import FluidError
+from fluid_addon.engine import EngineEnvironment, FluidEngine, StencilDefinition
 from fluid_addon.script import LuaContext
 
 
@@ -70,3 +71,16 @@ def run_lua() -> Iterator[Callable[..., FluidEngine]]:
     yield run
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def refused() -> Callable[[str], FluidError]:
+    """The error of a script that is wrong, found without a device."""
+
+    def check(source: str) -> FluidError:
+        with LuaContext() as context, pytest.raises(FluidError) as caught:
+            context.bind_engine(lambda **options: FluidEngine(**options, environment=EngineEnvironment(check=True)))
+            context.run_source(source, "test.lua")
+        return caught.value
+
+    return check

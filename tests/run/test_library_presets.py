@@ -65,9 +65,9 @@ def test_it_runs_small(preset: Preset, tmp_path: Path) -> None:
     status = run_script(small, events.append, threading.Event())
     assert status == 0, [event for event in events if event["event"] == "error"]
     assert [event for event in events if event["event"] == "note"] == []
-    declared = {item["name"]: item for event in events if event["event"] == "parameters" for item in event["parameters"]}
-    assert {"resolution", "frames"} <= set(declared)
-    assert all(item["help"] for item in declared.values())
+    declared = [item for event in events if event["event"] == "parameters" for item in event["parameters"]]
+    assert {"resolution", "frames"} <= {item["name"] for item in declared}
+    assert all(item["help"] for item in declared)
     files = [path for path in sorted(tmp_path.rglob("*.vdb")) if path.parent.parent == tmp_path]
     assert len(files) == FRAMES
     first, last = values_of(files[0]), values_of(files[-1])

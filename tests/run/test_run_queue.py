@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fluid_addon.diagnostics import FluidError
+from fluid_addon.diagnostics import FluidError, fail
 from fluid_addon.run import RunQueue, RunRequest, Stage
 from fluid_addon.run.supervisor import WorkerRun
+from fluid_addon.volumes.mesh_capture import MeshCaptureWriter
+from tests.volumes.meshes import sphere
 
 SCRIPT = """
 param("strength", {default = 1, min = 0, max = 4, help = "How much"})
@@ -183,3 +187,40 @@ def test_a_stop_does_not_wait_for_a_step_and_leaves_no_half_file(tmp_path) -> No
     assert (state.stage, state.exit_code, state.files) == (Stage.STOPPED, 130, 1)
     found = sorted(path.name for path in Path(state.bake).iterdir())
     assert found == ["before.vdb", "manifest.json"], "neither the second export nor half of it"
+
+
+def test_a_run_that_asks_for_objects_waits_for_their_meshes(queue, tmp_path) -> None:
+    source = """
+    sim = FluidEngine.new{domain_size = {8, 8, 8}, voxel_size = 0.5}
+    sim:add_object("ball", scene.object("Ball"))
+    for frame = 1, 3 do sim:step(1) end
+    print(sim:read("ball_velocity", {4, 4, 4})[1])
+    """
+    asking = dataclasses.replace(request(tmp_path, source=source), scene={"Ball": "", "Lamp": "a light"})
+    state, later = queue.add("a", asking, look_first=True), queue.add("b", request(tmp_path), look_first=True)
+    until(queue, lambda: queue.to_capture)
+    wanted = queue.to_capture["a"]
+    assert (wanted.objects, wanted.frames) == (("Ball",), 3)
+    queue.poll()
+    assert (queue.active, queue.is_busy, later.stage, queue.runs_before("b")) == (["a"], True, Stage.QUEUED, 1)
+    queue.tell("a", {"event": "capture", "name": '"Ball"', "frame": 1, "frames": 3})
+    assert (state.headline, state.fraction) == ('Capturing "Ball" 1/3', 1 / 3)
+    writer = MeshCaptureWriter(tmp_path / "capture")
+    for frame in range(4):
+        mesh = sphere((1.5 + 0.25 * frame, 2.0, 2.0), 1.0, 4)
+        writer.add("Ball", frame, mesh.points.astype(np.float32), mesh.triangles)
+    writer.finish()
+    assert queue.begin_captured("a", str(writer.folder)) == []
+    told = until(queue, lambda: state.is_over)
+    assert [event["text"] for _, event in told if event["event"] == "log"] == ["0.25"]
+    until(queue, lambda: later.is_over)
+    assert (state.exit_code, later.exit_code, later.files) == (0, 0, 3), "one that asks for nothing just runs"
+
+
+def test_a_run_whose_meshes_cannot_be_had_fails(queue, tmp_path) -> None:
+    asking = request(tmp_path, source='FluidEngine.new{domain_size = {8, 8, 8}}:add_object("b", scene.object("Ball"))')
+    state = queue.add("a", dataclasses.replace(asking, scene={"Ball": ""}), look_first=True)
+    until(queue, lambda: queue.to_capture)
+    assert queue.to_capture["a"].frames is None
+    ((_, error), (_, end)) = queue.refuse("a", fail("unknown-object", "It is gone."))
+    assert (error["event"], end["exit_code"], state.headline, queue.is_busy) == ("error", 3, "1 problem", False)

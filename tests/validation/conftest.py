@@ -40,6 +40,20 @@ class Played:
         return [[float(word) for word in line.split()] for line in self.lines]
 
 
+class StartedEngine(FluidEngine):
+    """An engine some of whose fields begin with given values."""
+
+    def __init__(self, *, start: dict[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self._start = start
+
+    def add_field(self, name: str, *arguments: Any, **options: Any) -> None:
+        super().add_field(name, *arguments, **options)
+        if name in self._start:
+            assert self._simulation is not None
+            self._simulation.start_from(self.fields[name], np.asarray(self._start[name], np.float32))
+
+
 @pytest.fixture(scope="session")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled kernels, kept from one proof to the next."""
@@ -48,17 +62,20 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def play(kernels: Path) -> Iterator[Callable[..., Played]]:
-    """`play("cavity", n=64, dt=0.01)` runs scripts/cavity.lua with these parameters."""
+    """`play("cavity", n=64, dt=0.01)` runs scripts/cavity.lua with these parameters.
+
+    `start` holds arrays that fields begin with, by name.
+    """
     contexts: list[LuaContext] = []
 
-    def run(script: str, **values: float | bool) -> Played:
+    def run(script: str, start: dict[str, Any] | None = None, **values: float | bool) -> Played:
         lines: list[str] = []
         notes: list[str] = []
         parameters = Parameters(values)
         environment = EngineEnvironment(parameters=parameters, note=notes.append, cache=kernels)
         context = LuaContext(parameters=parameters, log=lines.append)
         contexts.append(context)
-        context.bind_engine(functools.partial(FluidEngine, environment=environment))
+        context.bind_engine(functools.partial(StartedEngine, environment=environment, start=start or {}))
         context.run_script(SCRIPTS / f"{script}.lua")
         (engine,) = context.engines
         assert isinstance(engine, FluidEngine)

@@ -1,5 +1,10 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Diffusion of scalars and viscosity of the flow: what differs from its neighbours becomes like them.
+--
+-- Explicit steps are stable up to coefficient dt / h^2 = 1/6. Longer ones are done in n sweeps that are no short steps but the
+-- stages of a Runge-Kutta-Legendre method, which reach n (n + 1) / 2 times as far: 15 sweeps for 120 times the limit
+-- (RKL1: C. Meyer, D. Balsara, T. Aslam, "A second-order accurate super time-stepping formulation for anisotropic thermal
+-- conduction", Mon. Not. R. Astron. Soc. 422, 2012). First order in time, as one short step is.
 local domain_sides = require("fluid.domain_sides")
 local values = require("fluid.values")
 local filled = values.filled
@@ -13,7 +18,7 @@ local function offset(axis, sign)
         .. (axis == 3 and 1 or 0) .. ")"
 end
 
--- The share of a step's diffusion that one sweep may do: 1/2 divided by the number of axes along which there is more than
+-- How far one explicit step may go, as coefficient dt / h^2: 1/2 divided by the number of axes along which there is more than
 -- one voxel, or a wall. 1/6 in space, 1/4 in a plane that is periodic across.
 local function limit(sim)
     local axes = 0
@@ -23,20 +28,43 @@ local function limit(sim)
     return 0.5 / math.max(axes, 1)
 end
 
--- GLSL of `r`, coefficient dt / voxel_size^2 of one of some sweeps, kept where a sweep is stable.
+-- GLSL of `r`, coefficient dt / voxel_size^2 divided by how much farther the sweeps reach than one; kept where that is stable.
 local function ratio(sim, coefficient, sweeps)
-    return filled("float r = clamp($coefficient * dt / ($sweeps * voxel_size * voxel_size), 0.0, $limit);\n", {
-        coefficient = coefficient, sweeps = values.float(sweeps, "sweeps"), limit = values.float(limit(sim), "limit"),
+    return filled("float r = clamp($coefficient * dt / ($reach * voxel_size * voxel_size), 0.0, $limit);\n", {
+        coefficient = coefficient, reach = values.float(sweeps * (sweeps + 1) / 2, "sweeps"),
+        limit = values.float(limit(sim), "limit"),
     })
 end
 
--- How many sweeps keep a step of `step` seconds stable, or nil for a coefficient that only the device knows.
+-- How many sweeps a step of `step` seconds takes, or nil for a coefficient that only the device knows. At the very limit a
+-- checkerboard would stay and change its sign in each step, so they reach a tenth beyond it.
 local function sweeps_for(sim, coefficient, step)
     if type(coefficient) ~= "number" then return nil end
-    return math.max(1, math.ceil(coefficient * step / (sim.voxel_size ^ 2 * limit(sim)) - 1e-6))
+    local reach = 1.1 * coefficient * step / (sim.voxel_size ^ 2 * limit(sim))
+    return math.max(1, math.ceil(0.5 * math.sqrt(1 + 8 * math.max(reach, 0)) - 0.5 - 1e-9))
 end
 
 local MOST_SWEEPS = 8 -- beyond it a solve is cheaper
+
+-- The fields that remember the stage before the last one, and in their last component how many stages are done.
+local remembering = setmetatable({}, {__mode = "k"})
+
+local function remember(sim, name, format, init)
+    remembering[sim] = remembering[sim] or {}
+    if not remembering[sim][name] then
+        remembering[sim][name] = true
+        sim:add_field(name, format, init)
+    end
+    return name
+end
+
+-- GLSL of stage j of an RKL1 step: Y_j = mu (Y_{j-1} + r laplacian Y_{j-1}) + (1 - mu) Y_{j-2}, mu = (2 j - 1) / j.
+local STAGE = [[
+$all before = ReadField($field, idx);
+float stage = before.$last + 1.0;
+$result = mix(before.$parts, $result, (2.0 * stage - 1.0) / stage);
+WriteField($field, idx, $all($here, stage > $sweeps - 0.5 ? 0.0 : stage));
+]]
 
 local function whole(value, what)
     if value ~= nil and (math.type(value) ~= "integer" or value < 1) then
@@ -94,10 +122,19 @@ local function explicit(sim, field, coefficient, sweeps, fixed)
             end
         end
     end
-    parts[#parts + 1] = filled("WriteField($field_new, idx, here + r * sum);", {field_new = field .. "_new"})
+    parts[#parts + 1] = "float result = here + r * sum;\n"
+    local outputs = {field .. "_new"}
+    if sweeps > 1 then
+        outputs[2] = remember(sim, "diffusion_before", Format.R32G32F, {0, 0})
+        parts[#parts + 1] = filled(STAGE, {
+            all = "vec2", field = outputs[2], last = "y", parts = "x", result = "result", here = "here",
+            sweeps = values.float(sweeps, "sweeps"),
+        })
+    end
+    parts[#parts + 1] = filled("WriteField($output, idx, result);", {output = outputs[1]})
     local code = table.concat(parts)
     sim:add_stencil(values.name(sim, "diffuse_" .. field), {
-        inputs = values.reads(code), outputs = {field .. "_new"}, iterations = sweeps, code = code,
+        inputs = values.reads(code), outputs = outputs, iterations = sweeps, code = code,
     })
 end
 
@@ -125,13 +162,13 @@ end
 --   walls           what the ends of the domain do to the flow along them: "free" (default) or "no-slip"; one, {x, y, z},
 --                   or {x low, x high, y low, y high, z low, z high}. Axes on which the domain is periodic have none
 --   wall_velocity   how no-slip walls move along themselves: {["y high"] = {1, 0, 0}}, each {x, y, z} or GLSL
---   sweeps          in how many parts a step is done (default: as many as `step` needs, 1 for a coefficient in GLSL)
---   step            the longest step that is meant to be stable, seconds (default 1/24)
+--   sweeps          stages of a step (default: as many as `step` needs, 1 for a coefficient in GLSL)
+--   step            the longest step that is meant, seconds (default 1/24)
 --   obstacles       true: faces that `faces` says are closed keep the velocity that they have
 --   velocity        the staggered field (default "velocity")
--- Explicit: u += r (sum of the six neighbours - 6 u) with r = coefficient dt / (sweeps h^2), stable up to r = 1/6 (in a
--- plane 1/4). Beyond it r stays at that limit: the flow is then less viscous than asked, but it never blows up. Halo 1 per
--- sweep. A no-slip wall lies half a voxel from the velocities along it, so the value beyond it is 2 u_wall - u; the
+-- Explicit, see above: with one sweep u += r (sum of the six neighbours - 6 u), r = coefficient dt / h^2. Where a step is longer
+-- than its sweeps reach, the flow is less viscous than asked, but it never blows up. Halo 1 per sweep. More than one sweep
+-- takes 16 bytes per voxel to remember. A no-slip wall lies half a voxel from the velocities along it, so the value beyond it is 2 u_wall - u; the
 -- component across a wall lies on it and keeps its value (F. Harlow, J. Welch, Phys. Fluids 8, 1965).
 function diffusion.viscosity(sim, given)
     local o = values.options(given, "gas.viscosity", {
@@ -154,24 +191,34 @@ function diffusion.viscosity(sim, given)
         parts[#parts + 1] = filled("result = mix(result, ReadField($velocity, idx), "
             .. 'equal(FaceOpenness(ReadField("faces", idx)), vec3(0.0)));\n', {velocity = velocity})
     end
-    parts[#parts + 1] = filled("WriteField($velocity_new, idx, result);", {velocity_new = velocity .. "_new"})
+    local outputs = {velocity .. "_new"}
+    if sweeps > 1 then
+        outputs[2] = remember(sim, "viscosity_before", Format.R32G32B32A32F, {0, 0, 0, 0})
+        parts[#parts + 1] = filled(STAGE, {
+            all = "vec4", field = outputs[2], last = "w", parts = "xyz", result = "result",
+            here = filled("ReadField($velocity, idx)", {velocity = velocity}), sweeps = values.float(sweeps, "sweeps"),
+        })
+    end
+    parts[#parts + 1] = filled("WriteField($output, idx, result);", {output = outputs[1]})
     local code = table.concat(parts)
     sim:add_stencil(values.name(sim, "viscosity"), {
-        inputs = values.reads(code), outputs = {velocity .. "_new"}, iterations = sweeps, code = code,
+        inputs = values.reads(code), outputs = outputs, iterations = sweeps, code = code,
     })
 end
 
 -- Lets a scalar diffuse: df/dt = coefficient * laplacian(f).
 --   field         default "temperature"
 --   coefficient   scene units^2 per second, a number; explicit: or GLSL
---   method        "explicit"; "implicit"; "auto" (default): explicit where that takes up to 8 sweeps, or must be, else implicit
+--   method        "explicit"; "implicit"; "auto" (default): explicit where that takes up to 8 sweeps (36 times the limit), or
+--                 must be, else implicit
 --   fixed         explicit: values at ends of the domain, {["x low"] = 1, ["x high"] = "params.cold"}; all other ends are
 --                 insulated
---   sweeps        explicit: in how many parts a step is done (default: as many as `step` needs, 1 for GLSL)
+--   sweeps        explicit: stages of a step (default: as many as `step` needs, 1 for GLSL)
 --   step          the longest step that is meant, seconds (default 1/24)
 --   tolerance     implicit: how much of the change that a step makes may be missing (default 1e-4)
--- Explicit: f += r (sum of the six neighbours - 6 f) with r = coefficient dt / (sweeps h^2), stable up to r = 1/6 (in a
--- plane 1/4); beyond it r stays at that limit, so f diffuses less than asked, but never blows up. Halo 1 per sweep.
+-- Explicit, see above: with one sweep f += r (sum of the six neighbours - 6 f), r = coefficient dt / h^2. Where a step is longer
+-- than its sweeps reach, f diffuses less than asked, but it never blows up. Halo 1 per sweep. More than one sweep takes 8 bytes
+-- per voxel to remember.
 -- Implicit: backward Euler, stable for steps of any length, its error in proportion to dt. Halo 1; the solver's reach is the
 -- whole domain. Working memory: 8 bytes per voxel and the solver's coarse grids.
 function diffusion.diffuse(sim, given)
