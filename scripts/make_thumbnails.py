@@ -8,6 +8,7 @@ Each preset is run as anybody would run it, by the command line in a worker proc
 its preset.toml names; Cycles renders that frame. The table may have:
 
     frame = 40                     # the frame to show
+    from = 1                       # the first to export, where the script itself reads what it exported
     values = { resolution = 64 }   # of parameters, where the defaults take too long
     view = [0.4, -1.0, 0.2]        # from the subject to the camera, where the stage's own view hides something
 
@@ -37,9 +38,9 @@ SIDE, SAMPLES = 384, 16
 
 
 def simulate(preset: Preset, about: dict, folder: Path) -> Path:
-    """Run a preset up to the frame of its picture; the folder of the bake that has just this frame."""
+    """Run a preset up to the frame of its picture; the folder of the bake, which ends with this frame."""
     order = [sys.executable, "-m", "fluid_addon", "run", str(preset.script), "-o", str(folder), "--json"]
-    order += ["--frames", f"{about['frame']}-{about['frame']}"]
+    order += ["--frames", f"{about.get('from', about['frame'])}-{about['frame']}"]
     for name, value in about.get("values", {}).items():
         order += ["--param", f"{name}={json.dumps(value)}"]
     told = subprocess.run(order, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -88,10 +88,14 @@ def start(found: bpy.types.Object, scene: bpy.types.Scene, verb: str = "run") ->
 
 def stop(token: str) -> None:
     """End the run of a simulation, if there is one. Finished frames stay."""
+    _end(token)
+    _redraw()
+
+
+def _end(token: str) -> None:
     RUNS.stop(token)
     if not RUNS.is_running(token):  # it had no worker that could say so
         scene_capture.forget(token)
-    _redraw()
 
 
 def wait(token: str, told: Callable[[Event], None]) -> int:
@@ -136,7 +140,7 @@ def _drain() -> float | None:
         return INTERVAL
     for token in RUNS.active:
         if simulation.find(token) is None:  # its object was deleted
-            RUNS.stop(token)
+            _end(token)
     events = [*RUNS.poll(), *scene_capture.advance(RUNS)]
     for token, event in events:
         _take(token, event)

@@ -37,6 +37,7 @@ SLICE = 0.15  # seconds, or this many times what a frame takes, whichever is lon
 SLICE_IN_FRAMES = 4
 ABANDONED = 3 * 86400.0  # seconds after which nobody comes back for a capture
 
+_HANDIWORK = ("TRANSFORM_OT", "SCULPT_OT", "PAINT_OT", "MESH_OT", "POSE_OT")
 _USABLE = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
 _WORDS = {
     "ARMATURE": "an armature",
@@ -90,6 +91,8 @@ def forget_all() -> None:
 def advance(runs: RunQueue) -> list[tuple[str, Event]]:
     """Capture a slice for a run that waits for it, and begin the run after the last. Returns what happened."""
     told: list[tuple[str, Event]] = []
+    if _hands_are_full():
+        return told
     for token, wanted in list(runs.to_capture.items()):
         try:
             told += _slice(runs, token, wanted)
@@ -97,6 +100,12 @@ def advance(runs: RunQueue) -> list[tuple[str, Event]]:
             forget(token)
             told += runs.refuse(token, error)
     return told
+
+
+def _hands_are_full() -> bool:
+    """Whether the artist is moving or painting something just now, which a change of the frame would undo."""
+    windows = bpy.context.window_manager.windows
+    return any(operator.bl_idname.startswith(_HANDIWORK) for window in windows for operator in window.modal_operators)
 
 
 def _slice(runs: RunQueue, token: str, wanted: ToCapture) -> list[tuple[str, Event]]:
@@ -141,7 +150,11 @@ def _capture_some(
             before = time.monotonic()
             scene.frame_set(capture.next_frame)
             for name, found, layer in layers:
-                points, triangles = _mesh_of(found.evaluated_get(layer.depsgraph), inverse)
+                try:
+                    points, triangles = _mesh_of(found.evaluated_get(layer.depsgraph), inverse)
+                except RuntimeError as error:
+                    message = f'Blender cannot make a mesh of the object "{name}" ({error}).'
+                    raise fail("mesh-broken", message, "Convert it to a mesh.") from error
                 assert capture.writer is not None, "made before the first slice"
                 capture.writer.add(name, capture.next_frame, points, triangles)
             capture.next_frame += 1

@@ -193,7 +193,7 @@ class BlockSource:
             yield f"    {field.format.glsl} {_new_name(name, x, z)} = fs_out_{name};"
 
     def _check(self) -> Iterator[str]:
-        """What notices NaN among all that was stored: once for the block, for a branch costs more than the comparing."""
+        """What notices NaN among all that was stored: once for the block, as a branch costs more than comparing."""
         inside = list(product(range(self.block.along_x), range(self.block.along_z)))
         places = [f"voxel_index(ivec3(x_{offset_word(x)}, c.y, c.z + {z}))" for x, z in inside]
         floats = [(name, field.format) for name, field in self.outputs.items() if field.format.is_float]

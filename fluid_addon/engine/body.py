@@ -188,7 +188,8 @@ def rewrite_body(
     `ReadField("f", idx)` and `ReadField("f", coord + ivec3(0, 0, -1))` become the values `fs_near_p0p0p0_f` and
     `fs_near_p0p0m1_f`, a read at a computed place `fs_read_f(where)`, `SampleField("f", p)` becomes `fs_sample_f(p)`
     and `WriteField("f", idx, v)` becomes `fs_write_f(v)`. One component of a sample of a staggered field,
-    `SampleField("f", p).x`, becomes `fs_sampleX_f(p)`, which loads no other. Line breaks stay where they are.
+    `SampleField("f", p).x`, becomes `fs_sampleX_f(p)`, which loads no other; a sample at `vec3(coord)` becomes
+    values at fixed offsets. Line breaks stay where they are.
 
     Args:
         whole_numbers: names of fields that hold integers, which have no values between voxels.
@@ -237,6 +238,12 @@ def rewrite_body(
                 part = _component(checker.tokens[closing + 1 : closing + 3])
             if part and closing is not None:
                 edits.append((checker.tokens[closing].end, checker.tokens[closing + 2].end, ""))
+            at_centre = [token.text for token in location] == ["vec3", "(", "coord", ")"]
+            if between == "sample" and at_centre and name not in elsewhere and closing is not None:
+                value, offsets = _centre(name, name in staggered, part)
+                body.near += [(name, offset) for offset in offsets if (name, offset) not in body.near]
+                edits.append((first, checker.tokens[closing].end, value))
+                continue
             if between:
                 body.samples[between, name, part] += 1
             else:
@@ -280,6 +287,16 @@ def _allowed(checker: _Checker, call: Token, token: Token, name: str, own: bool,
         checker.complain("needs-halos", token, message, "Say requires_halos = true.")
         return False
     return True
+
+
+def _centre(name: str, staggered: bool, part: str) -> tuple[str, list[Offset]]:
+    """A sample at the voxel's own centre from what is read at fixed offsets: its value, or the mean of two faces."""
+    if not staggered:
+        return near_name(name, OWN), [OWN]
+    axes = part or "xyz"
+    offsets: list[Offset] = [OWN, *((int(a == "x"), int(a == "y"), int(a == "z")) for a in axes)]
+    sums = [f"{near_name(name, OWN)}.{a} + {near_name(name, o)}.{a}" for a, o in zip(axes, offsets[1:], strict=True)]
+    return f"(0.5 * {'' if part else 'vec3'}({', '.join(sums)}))", offsets
 
 
 def _component(following: list[Token]) -> str:

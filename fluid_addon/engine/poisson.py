@@ -65,6 +65,8 @@ class Poisson:
             self._levels.insert(0, Level(self._maker, grid, coarse, solver.faces is not None))
         self._method = solver.definition.method if len(self._levels) > 1 else "sweeps"
         self._buffers: dict[str, Buffer] = {}
+        self._ticket = 0
+        self._mean = 0.0
         self._encoded: dict[tuple[int, ...], dict[str, Encoded]] = {}
         self._sums: dict[tuple[str, int], Kernel] = {}
 
@@ -177,9 +179,7 @@ class Poisson:
             yield from self._summed("vec4", partial, self._blocks())
 
         def begin() -> Iterator[Command]:
-            if down and fine.faces:
-                for level in self._levels[:-1]:
-                    yield from level.coarsen_faces()
+            yield from coarse_grids()
             yield from fine.smooth((RED, 1.0), (BLACK, 1.0))
             yield from self._norm(RED, down)
 
@@ -190,7 +190,34 @@ class Poisson:
             yield from fine.smooth((BLACK, 1.0), (RED, OMEGA), (BLACK, OMEGA), (RED, OMEGA), (BLACK, 1.0))
             yield from self._norm(RED, True)
 
+        def coarse_grids() -> Iterator[Command]:
+            if fine.faces:
+                for level in self._levels[:-1]:
+                    yield from level.coarsen_faces()
+
+        def preconditioned() -> Iterator[Command]:
+            """A whole V-cycle, the same backwards as forwards, and what a step along its correction needs."""
+            assert fine.coarse is not None, "sweeps need no coarser grid"
+            direction, previous = self._buffers["direction"], self._buffers["previous"]
+            yield Copy(fine.unknown, previous, 4 * fine.grid.cells)
+            yield Barrier(("last answer",))
+            yield from fine.smooth((RED, OMEGA), (BLACK, OMEGA), (RED, OMEGA), (BLACK, 1.0))
+            yield from fine.restrict(RED)
+            yield from self._coarse_correction(fine.coarse)
+            yield from fine.prolong(RED)
+            yield from fine.smooth((BLACK, 1.0), (RED, OMEGA), (BLACK, OMEGA), (RED, OMEGA))
+            yield from fine.measure_step(direction, previous, partial)
+            yield from self._summed("vec4", partial, self._blocks())
+
+        def step() -> Iterator[Command]:
+            yield from fine.take_step(self._buffers["direction"], self._buffers["previous"])
+            yield from self._norm(None, False)
+
         return {
+            "coarse grids": coarse_grids,
+            "preconditioned": preconditioned,
+            "step": step,
+            "residual": lambda: self._norm(None, False),
             "measure": lambda: measure(False),
             "mean": lambda: measure(True),
             "begin": begin,
@@ -212,7 +239,8 @@ class Poisson:
                 fine.packed = buffers[2]
             commands = list(self._commands()[name]())
             recordings[name] = self._execution.encode(Recording(f"{solver.definition.name} {name}", commands))
-        return self._execution.submit(recordings[name])
+        self._ticket = self._execution.submit(recordings[name])
+        return self._ticket
 
     # ----- solving
 
@@ -262,6 +290,8 @@ class Poisson:
         definition = self.solver.definition
         if self._method == "sweeps":
             return self._sweep(norm)
+        if self._method == "conjugate":
+            return self._conjugate(norm)
         residual = math.sqrt(self._read("begin")[0]) / norm
         iterations = 0
         while residual > definition.tolerance and iterations < definition.most:
@@ -279,6 +309,28 @@ class Poisson:
             residual = math.sqrt(self._read("norm")[0]) / norm
         return residual, iterations
 
+    def _conjugate(self, norm: float) -> tuple[float, int]:
+        """Conjugate gradients preconditioned by a V-cycle, made A-orthogonal to the last direction alone.
+
+        Notay, "Flexible conjugate gradients", SIAM J. Sci. Comput. 22, 2000: right even where the cycle is not quite
+        symmetric.
+        """
+        definition = self.solver.definition
+        if self.solver.faces is not None:
+            self._submit("coarse grids")
+        mean = self._mean
+        residual, iterations = math.sqrt(self._read("residual")[0]) / norm, 0
+        while residual > definition.tolerance and iterations < definition.most:
+            self._set_numbers(mean=mean)
+            zaz, zap, pap, zr = self._read("preconditioned")
+            beta = -zap / pap if iterations and pap != 0 else 0.0
+            curvature = zaz + 2 * beta * zap + beta * beta * pap
+            alpha = zr / curvature if curvature != 0 else 1.0
+            self._set_numbers(mean=mean, beta=beta, alpha=alpha)
+            residual = math.sqrt(self._read("step")[0]) / norm
+            iterations += 1
+        return residual, iterations
+
     def _clear(self) -> None:
         unknown = self.solver.unknown
         self._execution.repeat(unknown.buffer(unknown.name), bytes(4))
@@ -293,8 +345,10 @@ class Poisson:
         return a, b, c, d
 
     def _set_numbers(self, **changed: float) -> None:
-        """Set what changes from solve to solve; only while nothing of this solver is under way."""
-        for name, mean in (("numbers", changed.get("mean", 0.0)), ("coarse numbers", 0.0)):
+        """Set what changes from solve to solve, once nothing of this solver is under way any more."""
+        self._execution.wait(self._ticket)
+        self._mean = changed.get("mean", 0.0)
+        for name, mean in (("numbers", self._mean), ("coarse numbers", 0.0)):
             host = self._buffers[name].host
             assert host is not None, "upload memory is always mapped"
             values = [mean, self._shift, changed.get("beta", 0.0), changed.get("alpha", 0.0)]

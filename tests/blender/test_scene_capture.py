@@ -127,6 +127,21 @@ def test_modifiers_parents_hidden_objects_and_curves_count(bpy, extension, simul
     assert body.hide_viewport and body.name not in bpy.context.scene.collection.objects
 
 
+def test_hiding_that_is_animated_turns_an_object_off_and_all_of_it_goes_without_a_window(
+    bpy, extension, simulate, capsys
+):
+    body = add_body(bpy)
+    for frame, hidden in ((1, False), (2, True), (3, False)):
+        body.hide_viewport = hidden
+        body.keyframe_insert("hide_viewport", frame=frame)
+    simulate(3)
+    assert extension("blender.headless").run_scene(bpy.context.scene) == 0
+    said = capsys.readouterr()
+    lines = [line.split() for line in said.out.splitlines() if line[:1].isdigit() and "\t" in line]
+    assert [float(inside) for _, inside, _ in lines] == pytest.approx([-0.875, 1.0, -0.875])
+    assert 'The object "Body" has no faces in frame 2.' in said.err
+
+
 def test_an_object_that_is_no_mesh(bpy, extension, simulate):
     bpy.context.scene.collection.objects.link(bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", "POINT")))
     code, events = run(extension, simulate(1, SCRIPT.replace('"Body"', '"Lamp"')))

@@ -179,3 +179,22 @@ def test_free_walls_keep_a_flow_along_them_and_a_wall_lets_nothing_through(run_l
     left = (1 - 0.1 * 4 * np.sin(np.pi / 12) ** 2) ** 5
     expected = np.sin(np.pi * np.arange(6) / 6) * left
     assert np.allclose(engine.array("velocity")[..., 0], expected[:, None, None], atol=1e-6)
+
+
+def test_an_obstacle_drags_the_flow_along(run_lua) -> None:
+    """Faces inside keep the obstacle's velocity: a straight line from its last faces to the wall that stands still."""
+    engine = run_lua("""
+        local gas = require("fluid.gas")
+        sim = FluidEngine.new{domain_size = {4, 8, 4}, voxel_size = 1, boundary = {"periodic", "open", "periodic"}}
+        sim:add_field("velocity", Format.R32G32B32F, {0, 0, 0}, {staggered = true})
+        gas.obstacle(sim, {shape = {distance = "(p.y - 2.0)"}, velocity = {1, 0, 0}})
+        gas.faces(sim)
+        sim:add_stencil("start", {inputs = {"solid_velocity"}, outputs = {"velocity"}, enabled = false, code = [[
+            WriteField("velocity", idx, coord.y < 2 ? ReadField("solid_velocity", idx) : vec3(0.0));
+        ]]})
+        sim:run_stencil("start")
+        gas.viscosity(sim, {coefficient = 1, sweeps = 20, walls = "no-slip", obstacles = true})
+        for step = 1, 10 do sim:step(30) end
+    """)
+    line = np.minimum(1, (8 - (np.arange(8) + 0.5)) / 6.5)
+    assert np.allclose(engine.array("velocity")[..., 0], line[:, None], atol=1e-4)

@@ -9,6 +9,7 @@ import pytest
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import Format
 from fluid_addon.engine.block import Block
+from fluid_addon.engine.body import rewrite_body
 from fluid_addon.engine.domain import parse_boundary
 from fluid_addon.engine.faces import at_centres
 from tests.engine.lookups import BACKGROUND, SIZE, coords, face, random_faces, sample_faces
@@ -121,6 +122,28 @@ def test_what_a_file_gets_is_the_sample_at_the_centre(ask, rules):
     found = at_centres(values, BACKGROUND, parse_boundary(rules))
     np.testing.assert_allclose(found, at_centre, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found, sample_faces(values, coords().astype(float), rules), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_a_sample_at_the_own_centre_is_made_of_reads_nearby(make_engine, define, set_field, block):
+    """And gives the bits of any other sample there, whole or one component, for fields at centres as well."""
+    engine = make_engine(SIZE, boundary="clamp")
+    engine._declarations.largest_blocks[1] = block
+    for name, staggered in (("flow", True), ("colour", False)):
+        engine.add_field(name, Format.R32G32B32F, BACKGROUND, staggered=staggered)
+        set_field(engine, name, random_faces())
+    for name in ("near", "far"):
+        engine.add_field(name, Format.R32G32B32A32F, 0)
+        at = "vec3(coord)" if name == "near" else "(vec3(coord) + 0.0)"
+        code = f"""
+            vec4 v = vec4(SampleField(flow, {at}), SampleField("flow", {at}).y);
+            v.xz += SampleField(colour, {at}).zy * SampleField(flow, {at}).x;
+            WriteField({name}, idx, v);
+        """
+        engine.add_stencil(define(f"ask_{name}", code, "flow colour", name))
+    assert len(rewrite_body(engine._declarations.stencils["ask_near"].definition, [], ["flow"]).near) == 5
+    engine.step(1.0)
+    np.testing.assert_array_equal(engine.array("near"), engine.array("far"))
 
 
 def test_only_vectors_of_three_lie_on_faces(make_engine):

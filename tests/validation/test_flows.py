@@ -29,12 +29,12 @@ def orders(errors):
     return [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors)]
 
 
-def test_v4_taylor_green_with_reflection(play):
-    """The time step halves with the voxel."""
-    found = [play("taylor_green", n=n, steps=n // 2, reflection=True) for n in (16, 32)]
-    (energy,) = found[-1].numbers()[-1]
+def test_v4_a_few_vortices_decay_as_they_should(play):
+    """The fast one: advection-reflection on few voxels."""
+    played = play("taylor_green", n=32, steps=16, reflection=True)
+    (energy,) = played.numbers()[-1]
     assert energy == pytest.approx(ENERGY, abs=1e-3)
-    assert min(orders([taylor_green_error(played) for played in found])) >= 1.9
+    assert taylor_green_error(played) < 5e-4
 
 
 @pytest.mark.long
@@ -95,9 +95,8 @@ def finer(velocity):
     result = np.zeros((2 * n, 1, 2 * n, 3), np.float32)
     for component, axis in ((0, 0), (2, 1)):  # the axes of a plane [x, z]
         plane = velocity[:, 0, :, component]
-        plane = np.concatenate(
-            [plane, np.zeros((1, n) if axis == 0 else (n, 1))], axis=axis
-        )  # the wall at the high end
+        wall = np.zeros((1, n) if axis == 0 else (n, 1))  # at the high end
+        plane = np.concatenate([plane, wall], axis=axis)
         for along, at, fine in ((axis, faces, fine_faces), (1 - axis, centers, fine_centers)):
             plane = np.apply_along_axis(lambda line, at=at, fine=fine: np.interp(fine, at, line), along, plane)
         result[:, 0, :, component] = plane

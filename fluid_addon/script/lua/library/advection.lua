@@ -80,9 +80,12 @@ local function carry(sim, fields, velocity, scheme, clamp, trace, lookup)
         inputs = inputs, outputs = {carried},
         code = arrived .. "    WriteField(" .. carried .. ", idx, " .. sample .. ");\n",
     })
+    local kind = pair and "vec2" or "float"
     local code = filled(way .. TO[trace] .. (clamp and FROM[trace] or "") .. [[
     $kind there = ReadField($carried, idx);
-]] .. looked_up(lookup, pair and "vec2" or "float", carried, "to", "error"), {velocity = velocity, share = "1.0", at = "vec3(coord)", kind = pair and "vec2" or "float", carried = carried})
+]] .. looked_up(lookup, kind, carried, "to", "error"), {
+        velocity = velocity, share = "1.0", at = "vec3(coord)", kind = kind, carried = carried,
+    })
     for i, field in ipairs(fields) do
         names.output = outputs[i]
         names.field, names.value, names.whole, names.of = field, "value_" .. i, "value_" .. i, pair and (i == 1 and ".x" or ".y") or ""
@@ -99,8 +102,8 @@ end
 --   scheme    "maccormack" (default), or "semilagrangian": one lookup, cheap and blurry
 --   clamp     keep what MacCormack gives between the values around; default true
 --   trace     1: the way by the flow at its end; 2: by the flow half-way, for long steps and tight vortices
---   lookup    between voxels "linear" (default), or "cubic": thin sheets and sharp edges last ten times longer, at
---             several times the work
+--   lookup    between voxels "linear" (default), or "cubic": thin sheets and sharp edges last far longer, at eight times
+--             the reads; halo 2 (docs/validation.md, V6)
 function advection.advect(sim, given)
     local options = values.options(given, "gas.advect", {"fields", "velocity", "scheme", "clamp", "trace", "lookup"})
     local fields = options.fields or {"density"}
