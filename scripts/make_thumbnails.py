@@ -34,7 +34,7 @@ from fluid_addon.blender.render import render_bake  # noqa: E402 - the project i
 from fluid_addon.run.presets import ABOUT, LIBRARY, THUMBNAIL, Preset, find_preset, list_presets  # noqa: E402
 
 IMAGES = ROOT / "docs/images"
-SIDE, SAMPLES = 384, 16
+SIDE, SAMPLES = 384, 10
 
 
 def simulate(preset: Preset, about: dict, folder: Path) -> Path:

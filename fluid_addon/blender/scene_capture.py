@@ -180,7 +180,7 @@ def _mesh_of(evaluated: bpy.types.Object, inverse: np.ndarray) -> tuple[np.ndarr
     None of an object whose hiding is animated, in a frame in which it is hidden.
     """
     points, triangles = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
-    mesh = evaluated.to_mesh() if evaluated.is_evaluated else None
+    mesh = evaluated.to_mesh() if evaluated.is_evaluated and not evaluated.hide_viewport else None
     if mesh is None:
         return points, triangles
     try:

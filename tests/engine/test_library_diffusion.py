@@ -114,6 +114,9 @@ def test_implicit_diffusion_is_backward_euler_for_steps_of_any_length(run_lua) -
     exact = np.exp(-2 * slope * 4)
     errors = [after(*[4 / steps] * steps) - exact for steps in (2, 4, 8)]
     assert errors[0] < 0.04 and 1.7 < errors[0] / errors[1] < 2.2 and 1.8 < errors[1] / errors[2] < 2.2
+    assert engine.array("diffusion_change").any()
+    engine.run_stencil("diffuse_f")  # in no time nothing changes
+    assert not engine.array("diffusion_change").any()
 
 
 def test_a_coefficient_that_only_the_device_knows_is_diffused_explicitly(run_lua) -> None:

@@ -20,7 +20,7 @@ end
 -- `expansion` (divergence per second that the hot gas asks for). `density` and `temperature` belong to the smoke.
 --   expansion   false leaves that field out
 function combustion.fields(sim, given)
-    local o = values.options(given, "gas.fields", {"expansion"})
+    local o = values.options(given, "gas.combustion.fields", {"expansion"})
     sim:add_field("fuel", Format.R32F, 0)
     sim:add_field("flame", Format.R32F, 0)
     if o.expansion ~= false then sim:add_field("expansion", Format.R32F, 0) end
