@@ -64,7 +64,7 @@ def cavity(figure: Any, curves: dict[str, Curves]) -> None:
     ghia = json.loads(GHIA.read_text("utf-8"))
     left, right = figure.subplots(1, 2)
     cases = sorted((c for name, c in curves.items() if "lid_driven" in name), key=lambda c: int(c["reynolds"]))
-    for color, case in zip(("tab:blue", "tab:red"), cases, strict=False):
+    for color, case in zip(("tab:blue", "tab:red"), cases, strict=True):
         reynolds = str(int(case["reynolds"]))
         left.plot(case["u"], case["at"], color=color, label=f"Re {reynolds}")
         left.plot(ghia["u"][reynolds], ghia["z"], "o", color=color, markersize=4)
@@ -93,7 +93,7 @@ def zalesak(figure: Any, curves: dict[str, Curves]) -> None:
     shown = {"MacCormack, cubic lookup": "tab:blue", "MacCormack": "tab:orange", "semi-Lagrangian": "tab:red"}
     for name, color in shown.items():
         outline(axes, case[name], 1.0, color, name)
-    axes.set(aspect="equal", xlim=(30, 70), ylim=(55, 95), title="Zalesak's disk, 100², one turn")
+    axes.set(aspect="equal", xlim=(30, 70), ylim=(50, 95), title="Zalesak's disk, 100², one turn")
     axes.legend(fontsize=7, loc="lower right")
 
 
@@ -147,7 +147,7 @@ PLOTS: dict[str, tuple[Callable[[Any, dict[str, Curves]], None], tuple[float, fl
     "zalesak": (zalesak, (4.5, 4.5)),
     "vortex": (vortex, (9, 4.5)),
     "growth": (growth, (9, 4)),
-    "heated": (heated, (9, 4.5)),
+    "heated": (heated, (9, 5)),
 }
 
 

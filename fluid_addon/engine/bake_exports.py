@@ -51,7 +51,7 @@ class BakeExports:
         outside = (first is not None and number < first) or (last is not None and number > last)
         exported, key = self._environment.exported, same_file_key(path)
         if self._simulation is None or outside:
-            exported[key] = lambda: self._left_out(path)
+            exported[key] = lambda: self._left_out(path, number)
             return None
         if self._environment.open_bake is None:
             raise fail("export-path", "This engine has no bake folder to export into.")
@@ -79,10 +79,10 @@ class BakeExports:
         self._simulation.status.check()  # a frame with NaN is not written
         return inside(self._bake.folder, checked_export_path(path))
 
-    def _left_out(self, path: str) -> None:
+    def _left_out(self, path: str, frame: int) -> None:
         """What became of an export that the run leaves out: a check and the time after the last frame need none."""
         first = self._environment.first_frame
-        if not self._environment.check and first is not None:
+        if not self._environment.check and first is not None and frame < first:
             message = f'"{path}" was not exported, because the run keeps no frame before {first}.'
             raise fail("grid-file-missing", message, "Let the run begin earlier, or read a file of another run.")
 

@@ -218,9 +218,7 @@ def write_frame(bake: Bake, domain: Domain, request: ExportRequest, arrays: Sequ
         kinds = {grid.name: grid.kind for grid in grids}
     else:
         half = request.half
-        made = [
-            VdbGrid(f.name, a, on.low, on.transform, _background(f), _grid_class(f), half) for f, a, on in placed
-        ]
+        made = [VdbGrid(f.name, a, on.low, on.transform, _background(f), _grid_class(f), half) for f, a, on in placed]
         kinds = write_vdb(path, VdbFrame(made, request.frame, request.time))
     return bake.add_frame(request.path, time=request.time, grids=kinds, measured=_measured(domain, pairs)).size
 

@@ -9,7 +9,9 @@ So the residual that is brought to the coarser grid is that of the answer, and i
 
 from __future__ import annotations
 
+import itertools
 import math
+import struct
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -115,7 +117,14 @@ class Poisson:
         for part in ("numbers", "coarse numbers"):
             self._buffers[part] = Buffer(self._device, f"{name} {part}", 4 * len(NUMBERS), Residence.UPLOAD)
         self._buffers["result"] = Buffer(self._device, f"{name} result", 16, Residence.READBACK)
+        halves = {}
+        for half in itertools.product((RED, BLACK), (1.0, OMEGA)):
+            buffer = Buffer(self._device, f"{name} half sweep", 8, Residence.UPLOAD)
+            assert buffer.host is not None, "upload memory is always mapped"
+            buffer.host[:] = np.frombuffer(struct.pack("<if", *half), np.uint8)
+            halves[half] = self._buffers[f"half sweep {half}"] = buffer
         for number, level in enumerate(self._levels):
+            level.halves = halves
             level.numbers = self._buffers["coarse numbers" if number else "numbers"]
             if number and self._method != "sweeps":
                 level.unknown, level.rhs = self._buffers[f"unknown {number}"], self._buffers[f"rhs {number}"]

@@ -11,7 +11,7 @@ from ..gpu.kernel import Kernel, KernelLibrary
 from ..gpu.memory import Buffer
 from ..gpu.recording import Barrier, Command, Dispatch
 from .declarations import shader_text
-from .multigrid import Grid, float_bits
+from .multigrid import Grid
 
 __all__ = ["KernelMaker", "Level", "RED", "BLACK"]
 
@@ -59,12 +59,14 @@ class Level:
 
     Attributes:
         unknown, rhs, packed, numbers: the buffers that the commands work on; `packed` are the faces.
+        halves: a colour and an over-relaxation as kernels read them.
     """
 
     unknown: Buffer
     rhs: Buffer
     packed: Buffer
     numbers: Buffer
+    halves: dict[tuple[int, float], Buffer]
 
     def __init__(self, maker: KernelMaker, grid: Grid, coarse: Level | None, faces: bool) -> None:
         self._maker, self.grid, self.coarse, self.faces = maker, grid, coarse, faces
@@ -82,8 +84,7 @@ class Level:
         for colour, omega in halves:
             for turn in self._turns():
                 variant = [f"ROWS {self._rows}", f"PAIRS {self._pairs}"]
-                special = {8: colour, 9: turn, 34: float_bits(omega)}
-                yield self._run("smooth", variant, extent, self._bound("unknown", "rhs", "numbers"), special)
+                yield self._run("smooth", variant, extent, self._half(colour, omega), {9: turn})
                 yield Barrier(("unknown",))
 
     def smooth_from_zero(self, omega: float) -> Iterator[Command]:
@@ -91,8 +92,7 @@ class Level:
         x, y, z = self.grid.size
         extent = (-(-z // (2 * self._pairs)), y, -(-x // self._rows))
         variant = [f"ROWS {self._rows}", f"PAIRS {self._pairs}", "FROM_ZERO"]
-        special = {8: RED, 34: float_bits(omega)}
-        yield self._run("smooth", variant, extent, self._bound("unknown", "rhs", "numbers"), special)
+        yield self._run("smooth", variant, extent, self._half(RED, omega), {})
         yield Barrier(("unknown",))
 
     def restrict(self, left: int | None, squares: Buffer | None = None, down: bool = True) -> Iterator[Command]:
@@ -167,6 +167,9 @@ class Level:
     def _bound(self, *names: str) -> list[tuple[str, Buffer]]:
         bindings = [(name, getattr(self, name)) for name in names]
         return [*bindings, ("faces", self.packed)] if self.faces else bindings
+
+    def _half(self, colour: int, omega: float) -> list[tuple[str, Buffer]]:
+        return [*self._bound("unknown", "rhs", "numbers"), ("half sweep", self.halves[colour, omega])]
 
     def _turns(self) -> list[int]:
         """The classes of cells that have their turns one after the other: see `wrap_class` in poisson.glsl."""

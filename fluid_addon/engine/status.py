@@ -104,20 +104,28 @@ class Status:
     def __init__(self, device: Device, execution: Execution) -> None:
         self._device, self._execution = device, execution
         self._watches: list[Watch] = []
-        self._retired: list[Buffer] = []  # exports that were encoded earlier still name them
+        self._buffers: list[Buffer] = []  # also earlier ones: exports that were encoded then still name them
         self._copies: list[_Copy] = []
         self._steps = 0
         self._error: FluidError | None = None
-        self._make(WORDS)
+        try:
+            self._make(WORDS)
+        except BaseException:
+            self.close()
+            raise
 
     def _make(self, words: int) -> None:
         size = words * _WORD.itemsize
-        self.buffer = Buffer(self._device, "status", size)
+        self.buffer = self._kept(Buffer(self._device, "status", size))
         self._execution.repeat(self.buffer, CLEAR.to_bytes(4, "little"))
         for number in range(IN_FLIGHT):
-            host = Buffer(self._device, f"status {number}", size, Residence.READBACK)
+            host = self._kept(Buffer(self._device, f"status {number}", size, Residence.READBACK))
             copy = Recording("status", [Copy(self.buffer, host, size)])
             self._copies.append(_Copy(host, self._execution.encode(copy)))
+
+    def _kept(self, buffer: Buffer) -> Buffer:
+        self._buffers.append(buffer)
+        return buffer
 
     def watch(self, watches: Iterable[Watch]) -> int:
         """Have words for these, which follow those of the stencils before. Returns the first one's number."""
@@ -130,8 +138,7 @@ class Status:
         self.check()
         words = self.buffer.size // _WORD.itemsize
         if len(self._watches) > words:
-            self._close_copies()
-            self._retired.append(self.buffer)
+            self._forget_copies()
             self._make(1 << (len(self._watches) - 1).bit_length())
 
     def submit(self, encoded: Encoded, constants: bytes, moment: Moment) -> None:
@@ -165,15 +172,14 @@ class Status:
             self._error = self._watches[first].error(int(words[first]), moment)
             raise self._error
 
-    def _close_copies(self) -> None:
+    def _forget_copies(self) -> None:
         for copy in self._copies:
             copy.encoded.close()
-            copy.host.close()
         self._copies.clear()
 
     def close(self) -> None:
-        self._close_copies()
-        for buffer in (*self._retired, self.buffer):
+        self._forget_copies()
+        for buffer in self._buffers:
             buffer.close()
 
 

@@ -160,7 +160,9 @@ class Stepping:
             if self._told.get(name) != frame:
                 self._told[name] = frame
                 cycles = f"{solved.iterations} cycle{'s' * (solved.iterations != 1)}"
-                text = f'Frame {frame}: "{name}" did not converge; its residual is {solved.residual:.2g} after {cycles}.'
+                text = (
+                    f'Frame {frame}: "{name}" did not converge; its residual is {solved.residual:.2g} after {cycles}.'
+                )
                 self._environment.note(text)
 
     def _tell_step(self) -> None:

@@ -7,9 +7,9 @@ local gas = require("fluid.gas")
 local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels along the short sides"})
 local frames = param("frames", {default = 96, min = 1, max = 1000, help = "Frames to compute"})
 param("fuel", {default = 1.0, min = 0, max = 3, help = "How rich the fuel is: more of it makes taller flames"})
-param("rate", {default = 1.2, min = 0.2, max = 10, help = "Fuel that burns in a second"})
+param("rate", {default = 1.6, min = 0.2, max = 10, help = "Fuel that burns in a second"})
 param("buoyancy", {default = 6.0, min = 0, max = 30, help = "How strongly heat rises"})
-param("cooling", {default = 1.8, min = 0, max = 10, help = "How fast hot gas loses its heat, per second"})
+param("cooling", {default = 3.0, min = 0, max = 10, help = "How fast hot gas loses its heat, per second"})
 param("flicker", {default = 3.0, min = 0, max = 20, help = "Random stirring of the flames"})
 
 sim = FluidEngine.new{domain_size = {n, n, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -1, 0}}

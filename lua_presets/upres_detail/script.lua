@@ -38,7 +38,7 @@ gas.detail.fields(sim, {"density"}, {resolution = finer})
 source(sim, {density = 1})
 gas.advect_fine(sim, {fields = {"density"}, strength = "params.detail"})
 for frame = 1, frames do
-    sim:load("velocity", string.format("coarse/flow_%04d.vdb", frame))
     sim:step(1 / 24)
+    sim:load("velocity", string.format("coarse/flow_%04d.vdb", frame)) -- carries the smoke through the next frame
     sim:export_vdb(string.format("smoke_%04d.vdb", frame), {fields = {"density"}, half = true})
 end

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Half a sweep of red-black Gauss-Seidel, in place: every cell of one colour gets the value that solves its equation,
-// or goes beyond it by OMEGA.
+// or goes beyond it.
 // An invocation has ROWS rows along x, each of PAIRS pairs along z; one cell of a pair has the colour. All that it reads
 // are cells of the other colour, which nobody writes meanwhile.
 // "variant" defines ROWS, PAIRS, and what applies of FACES (a field says how open faces are) and FROM_ZERO (the other
@@ -13,7 +13,12 @@
 #include "variant"
 #include "poisson.glsl"
 
-layout(constant_id = 34) const float OMEGA = 1.0; // over-relaxation: how far to go, 1 is up to the solution
+// The colour that is smoothed, and over-relaxation: how far to go, where 1 is up to the solution. In a buffer, so that one
+// kernel does for all of them: drivers take long to take in a kernel.
+layout(buffer_reference, scalar, buffer_reference_align = 4) restrict readonly buffer Half {
+    int colour;
+    float omega;
+};
 
 layout(set = 0, binding = 1, scalar) uniform Addresses {
     Floats unknown;
@@ -22,6 +27,7 @@ layout(set = 0, binding = 1, scalar) uniform Addresses {
 #ifdef FACES
     ReadFaces faces;
 #endif
+    Half half_sweep;
 };
 
 void main() {
@@ -33,6 +39,8 @@ void main() {
     }
     float mean = numbers.mean;
     float shift = numbers.shift;
+    int colour = half_sweep.colour;
+    float omega = half_sweep.omega;
     int y_low = before(y, SIZE_Y, PERIODIC_Y);
     int y_high = after(y, SIZE_Y, PERIODIC_Y);
 #ifndef FROM_ZERO
@@ -41,7 +49,7 @@ void main() {
     float other[(ROWS + 2) * PAIRS];
     for (int r = -1; r <= ROWS; r++) {
         int x = x0 + r;
-        int beside = (x0 + r + y + COLOUR + 1) & 1;
+        int beside = (x0 + r + y + colour + 1) & 1;
         bool there = PERIODIC_X || uint(x) < uint(SIZE_X);
         x = x < 0 ? before(0, SIZE_X, PERIODIC_X) : x >= SIZE_X ? after(SIZE_X - 1, SIZE_X, PERIODIC_X) : x;
         for (int p = 0; p < PAIRS; p++) {
@@ -58,7 +66,7 @@ void main() {
         if (x >= SIZE_X) {
             break;
         }
-        int odd = (x + y + COLOUR) & 1;
+        int odd = (x + y + colour) & 1;
 #ifndef FROM_ZERO
         // The neighbour along z that lies in no pair of this block.
         int far_z = odd == 1 ? 2 * (pair + PAIRS) : 2 * pair - 1;
@@ -98,10 +106,10 @@ void main() {
             float diagonal = total(c) + leak + shift;
             float value = sum / diagonal;
 #ifdef FROM_ZERO
-            value *= OMEGA;
+            value *= omega;
 #else
-            if (OMEGA != 1.0) {
-                value = mix(unknown.v[i], value, OMEGA);
+            if (omega != 1.0) {
+                value = mix(unknown.v[i], value, omega);
             }
 #endif
             value = air || diagonal == 0.0 ? 0.0 : value;

@@ -14,21 +14,17 @@ def inside(values):
     return values[1:-1, 1:-1, 1:-1]
 
 
-@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
-def test_what_is_left_of_the_divergence_is_what_the_solver_says(play, closed):
+def check_divergence(played, tolerance, closed):
     """Velocity on faces: the divergence after a projection is the residual of its pressure, and rounding."""
-    tolerance = 1e-3
-    played = play("plume", steps=12, closed=closed, tolerance=tolerance)
     assert played.notes == []
     before = played.engine.array("divergence").astype(np.float64)
     after = played.engine.array("pressure").astype(np.float64)
-    velocity = np.abs(played.engine.array("velocity")).max()
     if not closed:
         before = inside(before)
-    rounding = 4 * EPSILON * velocity * np.sqrt(after.size)
+    rounding = 4 * EPSILON * np.abs(played.engine.array("velocity")).max() * np.sqrt(after.size)
     assert np.linalg.norm(after) <= tolerance * np.linalg.norm(before) + rounding
     assert np.linalg.norm(before) > 100 * rounding, "there was something to take out"
-    assert not played.engine.array("leak").any(), "nothing flows through a wall"
+    assert not played.engine.array("leak").any(), "nothing flows through the domain's outermost faces"
 
 
 def asymmetry(played, field, component=None):
@@ -50,7 +46,9 @@ def told(found):
 
 def test_a_symmetric_plume_stays_symmetric(play, record):
     """Red-black sweeps are no mirror images of themselves: what they leave is, as far as they are driven."""
-    found = asymmetries(play("plume", steps=100, lift=0.25, tolerance=1e-5))
+    played = play("plume", steps=100, lift=0.25, tolerance=1e-5)
+    check_divergence(played, 1e-5, closed=False)
+    found = asymmetries(played)
     record(
         "Symmetry of a plume",
         setup="24³, a round source, 100 steps of 1/24 s, open sides, pressure to 1e-5",
@@ -75,9 +73,11 @@ def test_a_symmetric_plume_with_the_usual_tolerance(play, record):
         assert max(found.values()) <= 1e-2
 
 
-@pytest.mark.parametrize(("scheme", "limit"), [("MacCormack", 0.15), ("semi-Lagrangian", 0.15)])
-def test_a_closed_box_keeps_its_smoke(play, record, scheme, limit):
+@pytest.mark.parametrize("scheme", ["MacCormack", pytest.param("semi-Lagrangian", marks=pytest.mark.long)])
+def test_a_closed_box_keeps_its_gas_and_nearly_its_smoke(play, record, scheme):
+    limit = 0.15
     played = play("plume", steps=48, closed=True, weigh=True, lift=1.0, maccormack=scheme == "MacCormack")
+    check_divergence(played, 1e-3, closed=True)
     mass = np.array(played.numbers())[:, 0]
     drift = np.abs(mass / mass[0] - 1).max()
     record(
