@@ -51,7 +51,8 @@ void main() {
 #endif
     lanes[lane] = total;
     barrier();
-    for (uint half_width = LANES / 2u; half_width > 0u; half_width /= 2u) {
+    // A start that a compiler cannot know keeps it from unrolling the barriers, which takes lavapipe long.
+    for (uint half_width = LANES / 2u * min(gl_NumWorkGroups.x, 1u); half_width > 0u; half_width /= 2u) {
         if (lane < half_width) {
             lanes[lane] = COMBINE(lanes[lane], lanes[lane + half_width]);
         }

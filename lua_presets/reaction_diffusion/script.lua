@@ -26,7 +26,8 @@ sim:add_stencil("drops", {outputs = {"uv"}, enabled = false, code = [[
     float drop = 0.0;
     for (int i = 0; i < 7; i++) {
         vec3 middle = 0.3 * (Random3(ivec3(i, 0, 0), 5) - 0.5);
-        drop = max(drop, 1.0 - smoothstep(0.03, 0.06, length(p - middle)));
+        float radius = max(0.06, 3.0 / float(domain_size.x));
+        drop = max(drop, 1.0 - smoothstep(0.5 * radius, radius, length(p - middle)));
     }
     WriteField("uv", idx, vec2(1.0 - 0.5 * drop, 0.35 * drop));
 ]]})

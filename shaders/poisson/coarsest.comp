@@ -81,7 +81,10 @@ void main() {
             matrix[place(lane, lane)] = 0.0; // no pivot
         }
     }
-    for (int k = 0; k < CELLS; k++) {
+    // There is one workgroup. A count that a compiler cannot know keeps it from unrolling loops of barriers: lavapipe
+    // takes seconds over those.
+    int cells = CELLS * int(gl_NumWorkGroups.x);
+    for (int k = 0; k < cells; k++) {
         barrier();
         float pivot = matrix[place(k, k)];
         bool below = there && lane > k;
@@ -98,7 +101,7 @@ void main() {
             }
         }
     }
-    for (int k = CELLS - 1; k >= 0; k--) {
+    for (int k = cells - 1; k >= 0; k--) {
         barrier();
         float pivot = matrix[place(k, k)];
         float inverse = pivot > scales[k] ? 1.0 / pivot : 0.0;

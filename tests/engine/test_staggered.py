@@ -85,7 +85,10 @@ def test_a_linear_velocity_is_exact_between_its_faces(ask, format_):
     own_faces = np.stack([(coords() - 0.5 * np.eye(3)[i]) @ slope[i] + i for i in range(3)], axis=-1)
     shift = np.array([0.25, -0.125, 0.375])
     found = ask(
-        own_faces.astype(format_.dtype), ("open",) * 3, Block(), f"SampleField(flow, vec3(coord) + vec3{(*shift,)})"
+        own_faces.astype(format_.dtype),
+        ("open",) * 3,
+        Block(),
+        f"SampleField(flow, vec3(coord) + vec3{(*shift.tolist(),)})",
     )
     inside = (slice(1, -2),) * 3
     np.testing.assert_array_equal(found[inside], ((coords() + shift) @ slope.T + [0, 1, 2])[inside])
@@ -102,7 +105,7 @@ def test_a_mirrored_velocity_gives_mirrored_samples(ask, rule, block):
             values[(*ends, axis)] = BACKGROUND[axis]
     shift = np.array([0.25, -1.5, 2.375])
     text = "SampleField(flow, {} * vec3(coord) + vec3{})"
-    here = ask(values, (rule,) * 3, block, text.format("vec3(1.5)", (*shift,)))
+    here = ask(values, (rule,) * 3, block, text.format("vec3(1.5)", (*shift.tolist(),)))
     for axis, size in enumerate(SIZE):
         mirrored = np.flip(values, axis).copy()
         mirrored[..., axis] = np.roll(mirrored[..., axis], 1, axis)
@@ -111,7 +114,7 @@ def test_a_mirrored_velocity_gives_mirrored_samples(ask, rule, block):
         if rule != "periodic" and BACKGROUND[axis]:
             wall = np.moveaxis(mirrored[..., axis], axis, 0)
             np.testing.assert_array_equal(wall[0], BACKGROUND[axis])
-        there = np.flip(ask(mirrored, (rule,) * 3, block, text.format("vec3(1.5)", (*start,))), axis)
+        there = np.flip(ask(mirrored, (rule,) * 3, block, text.format("vec3(1.5)", (*start.tolist(),))), axis)
         np.testing.assert_array_equal(there, here)
 
 
