@@ -127,7 +127,9 @@ def _field(
 ) -> Field:
     field = find_field(dict(fields), name)
     if field.format is not kind:
-        message = f'"{part}" of "{solver}" is "{name}" of Format.{field.format.name}; it has to be of Format.{kind.name}.'
+        message = (
+            f'"{part}" of "{solver}" is "{name}" of Format.{field.format.name}; it has to be of Format.{kind.name}.'
+        )
         raise fail("bad-argument", message, f'Declare it with sim:add_field("{name}", Format.{kind.name}, 0).')
     return field
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fluid_addon.diagnostics import FluidError
-from fluid_addon.engine import EngineEnvironment, Format, Solved, SolverDefinition
+from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, Solved, SolverDefinition
 
 WALLS, AIR, WRAP = ("closed",) * 6, ("open",) * 6, ("periodic",) * 6
 MIXED = ("closed", "open", "periodic", "periodic", "open", "open")
@@ -144,15 +144,30 @@ def rate(engine, first=1, last=5):
 FEW_AND_MORE = {"few": {"most": 1}, "more": {"most": 5}}
 
 
-@pytest.mark.parametrize("sides", [WALLS, AIR, WRAP, MIXED], ids=["closed", "open", "periodic", "mixed"])
-@pytest.mark.parametrize("n", [16, 64, pytest.param(128, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("n", "sides"),
+    [
+        (16, WALLS),
+        (64, WALLS),
+        (32, AIR),
+        (32, WRAP),
+        (32, MIXED),
+        *(pytest.param(n, s, marks=pytest.mark.long) for n in (16, 64, 128) for s in (WALLS, AIR, WRAP, MIXED)),
+    ],
+)
 def test_a_cycle_leaves_a_fifth_of_the_residual_at_any_size(solving, n, sides):
     engine = solving(random((n,) * 3), sides, solvers=FEW_AND_MORE, tolerance=1e-30)
     assert rate(engine) <= 0.2
 
 
-@pytest.mark.parametrize("method", ["multigrid", "conjugate"])
-@pytest.mark.parametrize("case", ["ball", "many balls", "fractions", "slab", "plate", "surface"])
+@pytest.mark.parametrize(
+    ("case", "method"),
+    [
+        *((case, "multigrid") for case in ("ball", "many balls", "fractions", "slab", "plate", "surface")),
+        ("ball", "conjugate"),
+        ("plate", "conjugate"),
+    ],
+)
 def test_a_cycle_leaves_a_third_of_the_residual_around_obstacles(solving, case, method):
     n, air = 32, None
     if case == "ball":
@@ -179,13 +194,23 @@ def test_a_cycle_leaves_a_third_of_the_residual_around_obstacles(solving, case, 
 
 # ----- agreement with a direct solve
 
+SIDES = {"closed": WALLS, "open": AIR, "periodic": WRAP, "mixed": MIXED}
+FEW = [
+    ((9, 7, 8), "closed"),
+    ((5, 5, 5), "periodic"),
+    ((8, 9, 7), "mixed"),
+    ((12, 10, 1), "open"),
+    ((1, 13, 5), "periodic"),
+    ((3, 5, 2), "open"),
+    ((2, 1, 1), "closed"),
+]
 SIZES = [(9, 7, 8), (8, 8, 8), (12, 10, 1), (1, 13, 5), (17, 1, 1), (3, 5, 2), (2, 1, 1), (5, 5, 5)]
+EVERY = [case for case in itertools.product(SIZES, SIDES) if case not in FEW]
 
 
-@pytest.mark.parametrize("sides", [WALLS, AIR, WRAP, MIXED], ids=["closed", "open", "periodic", "mixed"])
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_against_a_direct_solve(solving, size, sides):
-    sides = tuple("closed" if size[i // 2] == 1 and side == "open" else side for i, side in enumerate(sides))
+@pytest.mark.parametrize(("size", "side"), [*FEW, *(pytest.param(*case, marks=pytest.mark.long) for case in EVERY)])
+def test_against_a_direct_solve(solving, size, side):
+    sides = tuple("closed" if size[i // 2] == 1 and side == "open" else side for i, side in enumerate(SIDES[side]))
     b = random(size)
     engine = solving(b, sides, tolerance=2e-6)
     engine.step(1.0)
@@ -196,8 +221,9 @@ def test_against_a_direct_solve(solving, size, sides):
     assert engine.solved("solve").residual <= 2e-6
 
 
-@pytest.mark.parametrize("method", ["multigrid", "conjugate", "sweeps"])
-@pytest.mark.parametrize("sides", [WALLS, MIXED], ids=["closed", "mixed"])
+@pytest.mark.parametrize(
+    ("method", "sides"), [("multigrid", WALLS), ("multigrid", MIXED), ("conjugate", WALLS), ("sweeps", MIXED)]
+)
 def test_faces_against_a_direct_solve(solving, sides, method):
     size = (9, 8, 10)
     rng = np.random.default_rng(5)
@@ -210,8 +236,7 @@ def test_faces_against_a_direct_solve(solving, sides, method):
     assert np.abs(engine.array("x") - expected)[active].max() <= 1e-3 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("sides", [WALLS, AIR], ids=["closed", "open"])
-@pytest.mark.parametrize("shift", [0.01, 3.0])
+@pytest.mark.parametrize(("sides", "shift"), [(WALLS, 0.01), (AIR, 3.0)])
 def test_a_shift_against_a_direct_solve(solving, sides, shift):
     b = random((8, 9, 6))
     engine = solving(b, sides, shift=shift, tolerance=1e-6)
@@ -239,7 +264,7 @@ def test_a_warm_start_needs_no_cycle(solving):
     assert engine.solved("solve").iterations == 0
 
 
-@pytest.mark.parametrize("method", ["multigrid", "conjugate", "sweeps"])
+@pytest.mark.parametrize("method", ["multigrid", "sweeps"])
 def test_nothing_on_the_right_is_answered_at_once(solving, method):
     for value, sides in ((0.0, AIR), (7.0, WALLS)):  # a constant in a closed box is nothing as well
         engine = solving(np.full((8, 8, 8), value), sides, start=random((8, 8, 8)), method=method)
@@ -250,14 +275,14 @@ def test_nothing_on_the_right_is_answered_at_once(solving, method):
 
 def test_a_solve_that_does_not_converge_is_noted_once_a_frame(solving):
     notes: list[str] = []
-    engine = solving(random((16, 16, 16)), notes=notes, tolerance=1e-6, most=2)
+    engine = solving(random((16, 16, 16)), notes=notes, tolerance=1e-30, most=2)
     engine.run(frames=2, substeps=3)
     assert len(notes) == 2
     assert notes[0].startswith('Frame 1: "solve" did not converge; its residual is ')
     assert notes[0].endswith(" after 2 cycles.")
 
 
-@pytest.mark.parametrize("method", ["multigrid", "conjugate", "sweeps"])
+@pytest.mark.parametrize("method", ["multigrid", "conjugate"])
 def test_not_a_number_ends_a_solve(solving, method):
     b, notes = random((8, 8, 8)), []
     b[1, 2, 3] = np.nan
@@ -283,12 +308,11 @@ def test_the_same_bits_every_time(solving, method):
 def test_a_mirrored_right_side_gives_the_mirrored_answer(solving):
     b = random((16, 12, 14))
     answers = []
-    for flip in itertools.chain([()], [(0,), (1, 2)]):
+    for flip in ((), (0, 2)):
         engine = solving(np.flip(b, flip).copy(), AIR, tolerance=1e-6)
         engine.step(1.0)
         answers.append(np.flip(engine.array("x"), flip))
-    for other in answers[1:]:
-        assert np.abs(other - answers[0]).max() <= 3e-6 * np.abs(answers[0]).max()
+    assert np.abs(answers[1] - answers[0]).max() <= 3e-6 * np.abs(answers[0]).max()
 
 
 # ----- its place in a step
@@ -346,9 +370,7 @@ def test_the_memory_plan_counts_what_a_solver_needs(solving):
         assert engine._simulation.allocated_bytes() >= sum(size for _, size, _ in engine._simulation.plan().rows)
 
 
-def test_a_check_knows_nothing_of_the_answer(solving):
-    from fluid_addon.engine import FluidEngine
-
+def test_a_check_knows_nothing_of_the_answer():
     engine = FluidEngine(domain_size=(8, 8, 8), environment=EngineEnvironment(check=True))
     engine.add_field("x", Format.R32F, 0)
     engine.add_field("b", Format.R32F, 0)

@@ -136,6 +136,9 @@ def test_a_step_is_recorded_once_for_each_side(make_engine, define):
     assert encoded == ["step", "step"]
     engine.set_enabled("add", False)
     engine.step(1.0)
+    assert encoded == ["step", "step"]  # there is nothing to do
+    engine.set_enabled("add", True)
+    engine.step(1.0)
     assert encoded == ["step", "step", "step"]
 
 
@@ -150,10 +153,10 @@ def test_the_recording_names_fields_and_has_no_barrier_that_nothing_asks_for(mak
     lines = [line.split(" 1x")[0].strip() for line in str(engine._simulation.recording()).splitlines()]
     assert lines == [
         "step:",
-        "Dispatch one [a, b]",
-        "Dispatch two [c, d]",
+        "Dispatch one [a, b, status]",
+        "Dispatch two [c, d, status]",
         "Barrier (d)",
-        "Dispatch three [d, a, a_new]",
+        "Dispatch three [d, a, a_new, status]",
     ]
 
 
