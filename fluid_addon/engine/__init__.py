@@ -7,4 +7,12 @@ from .formats import Format
 from .solver import Solved, SolverDefinition
 from .stencil import CodeOrigin, StencilDefinition
 
-__all__ = ["CodeOrigin", "EngineEnvironment", "FluidEngine", "Format", "Solved", "SolverDefinition", "StencilDefinition"]
+__all__ = [
+    "CodeOrigin",
+    "EngineEnvironment",
+    "FluidEngine",
+    "Format",
+    "Solved",
+    "SolverDefinition",
+    "StencilDefinition",
+]

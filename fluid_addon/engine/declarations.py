@@ -144,9 +144,7 @@ class Declarations:
 
             every = further_errors(error, definition, body.code, compile_other)
             raise explain(every, definition, self.fields, constants) from error
-        stencil = Stencil(
-            definition, definition.enabled, source.slots, source.block, resolution, source.others, spirv
-        )
+        stencil = Stencil(definition, definition.enabled, source.slots, source.block, resolution, source.others, spirv)
         for name in stencil.swaps:
             self.fields[name].has_back = True
         self.stencils[definition.name] = stencil

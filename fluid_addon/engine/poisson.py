@@ -3,8 +3,8 @@
 
 A cycle is a recording that was encoded once. It ends with the norm of the residual, which the host reads to decide
 whether another one follows. The cycle is the V-cycle of Trottenberg, Oosterlee and Schüller, "Multigrid", 2001, ch. 2,
-begun between its two halves: what is to be smoothed before a coarse correction is smoothed at the end of the cycle before.
-So the residual that is brought to the coarser grid is that of the answer, and its norm costs next to nothing.
+begun between its two halves: what is to be smoothed before a coarse correction is smoothed at the end of the cycle
+before. So the residual that is brought to the coarser grid is that of the answer, and its norm costs next to nothing.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ FAN_IN = 512
 SWEEPS_AT_ONCE = 5  # of the method "sweeps", between looks at the residual
 #: A right side whose part beside its mean is smaller than this part of it is a constant, but for rounding.
 ROUNDING = 1e-6
-#: Over-relaxation of the smoothing, but of the half sweeps next to a change of grids: there the colour that was smoothed
-#: last has no residual and the one that is smoothed first needs no correction, so either takes half the work.
+#: Over-relaxation of the smoothing, but of the half sweeps next to a change of grids: there the colour that was
+#: smoothed last has no residual and the one that is smoothed first needs no correction, so either takes half the work.
 OMEGA = 1.15
 NUMBERS = ("mean", "shift", "beta", "alpha")
 
@@ -143,7 +143,7 @@ class Poisson:
     # ----- recordings
 
     def _coarse_correction(self, level: Level) -> Iterator[Command]:
-        """The correction on a coarse grid, from its right side; smoothing back to front on the way up keeps it symmetric."""
+        """A coarse grid's correction, from its right side; smoothing back to front on the way up keeps it symmetric."""
         if level.coarse is None:
             yield from level.solve()
             return

@@ -71,7 +71,7 @@ class Level:
     def __init__(self, maker: KernelMaker, grid: Grid, coarse: Level | None, faces: bool) -> None:
         self._maker, self.grid, self.coarse, self.faces = maker, grid, coarse, faces
         self._kernels: dict[tuple[object, ...], Kernel] = {}
-        x, y, z = grid.size
+        x, _, z = grid.size
         self._rows = next(n for n in (4, 2, 1) if x % n == 0) if maker.software else 1
         self._pairs = next(n for n in (2, 1) if z % (2 * n) == 0 or n == 1) if maker.software else 1
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an artist declares as a solver: which field is unknown, its right side, its sides, and when it is good enough."""
+"""What an artist declares as a solver: the unknown, its right side, its sides, and when it is good enough."""
 
 from __future__ import annotations
 

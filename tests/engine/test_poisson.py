@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pressure solver: published errors, rates per cycle, agreement with a direct solve, sides, faces, and bad input."""
+"""The pressure solver: published errors, rates, agreement with a direct solve, sides, faces, and bad input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture
 def solving(make_engine, set_field, compiled):
-    """`solving(b, sides=six, faces=packed, …)`: an engine with the solver "solve" for x, right side b; options by name."""
+    """`solving(b, sides=six, faces=packed, …)`: an engine with the solver "solve" for x, with the right side b."""
 
     def make(b, sides=WALLS, faces=None, start=None, notes=None, solvers=None, **options):
         boundary = ["periodic" if sides[2 * axis] == "periodic" else "open" for axis in range(3)]
