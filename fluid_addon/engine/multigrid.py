@@ -4,9 +4,9 @@
 Two cells along an axis become one, until few are left. An axis of one cell is coarsened no further; the others go on,
 so the cells of a thin domain stay cubes for as long as there is anything to solve along its thin axis. Where the number
 of cells is odd, the last coarse cell holds one cell and is half as wide; the outermost layer of an open side is air and
-belongs to no coarse cell, so the first and the last one are narrower by a voxel. Finite volumes on such cells (Patankar,
-"Numerical Heat Transfer and Fluid Flow", 1980, ch. 4) need their widths and the distances of their centres: along an
-axis all alike but at its ends. `shaders/include/poisson.glsl` is the twin.
+belongs to no coarse cell, so the first and the last one are narrower by a voxel. Finite volumes on such cells
+(Patankar, "Numerical Heat Transfer and Fluid Flow", 1980, ch. 4) need their widths and the distances of their centres:
+along an axis all alike but at its ends. `shaders/include/poisson.glsl` is the twin.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ FAN_IN = 512
 SWEEPS_AT_ONCE = 5  # of the method "sweeps", between looks at the residual
 #: A right side whose part beside its mean is smaller than this part of it is a constant, but for rounding.
 ROUNDING = 1e-6
+NEAR_ROUNDING = 1e-5  # of |r| / |b|: below it 32-bit floats may have no more to give
 #: Over-relaxation of the smoothing, but of the half sweeps next to a change of grids: there the colour that was
 #: smoothed last has no residual and the one that is smoothed first needs no correction, so either takes half the work.
 OMEGA = 1.15
@@ -329,14 +330,16 @@ class Poisson:
             self._submit("coarse grids")
         mean = self._mean
         residual, iterations = math.sqrt(self._read("residual")[0]) / norm, 0
+        last = math.inf
         while residual > definition.tolerance and iterations < definition.most:
             self._set_numbers(mean=mean)
             zaz, zap, pap, zr = self._read("preconditioned")
-            beta = -zap / pap if iterations and pap != 0 else 0.0
+            lost = residual < NEAR_ROUNDING and residual > last  # the last direction is made of rounding: begin anew
+            beta = -zap / pap if iterations and pap != 0 and not lost else 0.0
             curvature = zaz + 2 * beta * zap + beta * beta * pap
             alpha = zr / curvature if curvature != 0 else 1.0
             self._set_numbers(mean=mean, beta=beta, alpha=alpha)
-            residual = math.sqrt(self._read("step")[0]) / norm
+            last, residual = residual, math.sqrt(self._read("step")[0]) / norm
             iterations += 1
         return residual, iterations
 

@@ -8,13 +8,13 @@ local n = param("resolution", {default = 32, min = 8, max = 256, help = "Voxels 
 local frames = param("frames", {default = 60, min = 1, max = 1000, help = "Frames to compute"})
 local finer = param("finer", {default = 3, min = 2, max = 4, help = "Fine voxels along the side of a coarse one"})
 param("buoyancy", {default = 4.0, min = 0, max = 30, help = "How strongly warm smoke rises"})
-param("detail", {default = 1.5, min = 0, max = 10, help = "Strength of the whirls that the fine run adds"})
+param("detail", {default = 4.0, min = 0, max = 10, help = "Strength of the whirls that the fine run adds"})
 
 -- A source that both runs share.
 local function source(sim, fields)
     gas.emit(sim, {
-        shape = gas.cylinder{center = {0, 0, 0.22}, radius = 0.26, height = 0.16},
-        fields = fields, noise = {scale = 0.2, amount = 0.6, speed = 2},
+        shape = gas.cylinder{center = {0, 0, 0.22}, radius = 0.2, height = 0.16},
+        fields = fields, noise = {scale = 0.14, amount = 0.9, speed = 2},
     })
 end
 

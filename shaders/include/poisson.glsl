@@ -2,16 +2,16 @@
 // One grid of the pressure solver: its size, its metric, and what lies beyond its ends. The Python twin is
 // fluid_addon/engine/multigrid.py, which also explains the numbers.
 //
-// Along each axis the equation of cell i is  width_inverse(i) * (slope(i+1) * (x[i+1] - x[i]) - slope(i) * (x[i] - x[i-1])),
-// where slope(i) is one over the distance between the centres of cells i-1 and i. All cells are alike but those at the
-// ends, so a few specialisation constants say it all, and a compiler folds them.
+// Along each axis the equation of cell i is width_inverse(i) * (slope(i+1) * (x[i+1] - x[i]) - slope(i) * (x[i] -
+// x[i-1])), where slope(i) is one over the distance between the centres of cells i-1 and i. All cells are alike but
+// those at the ends, so a few specialisation constants say it all, and a compiler folds them.
 
 layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z_id = 2) in;
 layout(constant_id = 3) const int SIZE_X = 1;
 layout(constant_id = 4) const int SIZE_Y = 1;
 layout(constant_id = 5) const int SIZE_Z = 1;
 layout(constant_id = 6) const int PERIODIC = 0; // a bit for each axis
-layout(constant_id = 7) const int AIR_SIDES = 0; // a bit for each of x low, x high, y low … : its outermost layer is air
+layout(constant_id = 7) const int AIR_SIDES = 0; // a bit for x low, x high, y low … where the outermost layer is air
 layout(constant_id = 8) const int COLOUR = 0; // 0: cells whose coordinates have an even sum
 layout(constant_id = 9) const int WRAP = -1; // see `wrap_class`; -1: every cell
 // slope at 0, 1, the last cell, beyond it, elsewhere; width_inverse at 0, the last cell, elsewhere
@@ -72,15 +72,18 @@ int after(const int i, const int size, const bool periodic) {
 }
 
 float slope_x(const int i) {
-    return i == 0 ? SLOPE_X_0 : i == SIZE_X ? SLOPE_X_END : i == 1 ? SLOPE_X_1 : i == SIZE_X - 1 ? SLOPE_X_LAST : SLOPE_X;
+    return i == 0 ? SLOPE_X_0 : i == SIZE_X ? SLOPE_X_END : i == 1 ? SLOPE_X_1
+        : i == SIZE_X - 1 ? SLOPE_X_LAST : SLOPE_X;
 }
 
 float slope_y(const int i) {
-    return i == 0 ? SLOPE_Y_0 : i == SIZE_Y ? SLOPE_Y_END : i == 1 ? SLOPE_Y_1 : i == SIZE_Y - 1 ? SLOPE_Y_LAST : SLOPE_Y;
+    return i == 0 ? SLOPE_Y_0 : i == SIZE_Y ? SLOPE_Y_END : i == 1 ? SLOPE_Y_1
+        : i == SIZE_Y - 1 ? SLOPE_Y_LAST : SLOPE_Y;
 }
 
 float slope_z(const int i) {
-    return i == 0 ? SLOPE_Z_0 : i == SIZE_Z ? SLOPE_Z_END : i == 1 ? SLOPE_Z_1 : i == SIZE_Z - 1 ? SLOPE_Z_LAST : SLOPE_Z;
+    return i == 0 ? SLOPE_Z_0 : i == SIZE_Z ? SLOPE_Z_END : i == 1 ? SLOPE_Z_1
+        : i == SIZE_Z - 1 ? SLOPE_Z_LAST : SLOPE_Z;
 }
 
 float width_x(const int i) {

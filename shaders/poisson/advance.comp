@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A step of conjugate gradients: the next direction is z = x1 - x0 and `beta` of the last one, and the answer lies `alpha` of it
-// away from x0.
+// A step of conjugate gradients: the next direction is z = x1 - x0 and `beta` of the last one, and the answer lies
+// `alpha` of it away from x0.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require

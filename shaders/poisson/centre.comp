@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Takes `numbers.mean` out of the unknown. "variant" is empty.
+// Takes `numbers.mean` out of the unknown.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// How open the faces of a coarser grid are: the mean over the cells' faces that lie on each, of those between two cells of
-// the fluid. What passes from a cell of the fluid into open air becomes a leak of the coarse cell that holds it: neither
-// "air if all are" (which moves the surface outwards, and cycles diverge) nor "air if any is" (inwards, and they are slow)
-// keeps the surface where it is. A coarse cell is open air where all of its cells are.
-// "variant" defines FACES.
+// How open the faces of a coarser grid are: the mean over the cells' faces that lie on each, of those between two
+// cells of the fluid. What passes from a cell of the fluid into open air becomes a leak of the coarse cell that holds
+// it: neither "air if all are" (which moves the surface outwards, and cycles diverge) nor "air if any is" (inwards,
+// and they are slow) keeps the surface where it is. A coarse cell is open air where all of its cells are. "variant"
+// defines FACES.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require
@@ -24,7 +24,8 @@ const int COARSE_X = (SIZE_X + SPAN_X - 1) / SPAN_X;
 const int COARSE_Y = (SIZE_Y + SPAN_Y - 1) / SPAN_Y;
 const int COARSE_Z = (SIZE_Z + SPAN_Z - 1) / SPAN_Z;
 
-// The cell's face towards low x, y, z: 0 where it is a wall or the cell beyond is air. `leak` grows by what leads into air.
+// The cell's face towards low x, y, z: 0 where it is a wall or the cell beyond is air. `leak` grows by what leads
+// into air.
 uint between(const uint open, const bool here, const bool beyond, inout uint leak) {
     leak += !here && beyond ? open : 0u;
     return here || beyond ? 0u : open;
@@ -83,8 +84,8 @@ void main() {
         }
     }
     open = (open + count / 2u) / max(count, uvec3(1u));
-    // In units of one over the square of the coarse cell's edge, by sixteenths: faces of the finest grid count in full; the
-    // centre of a larger cell lies further from the air, so what was a leak already counts half.
+    // In units of one over the square of the coarse cell's edge, by sixteenths: faces of the finest grid count in
+    // full; the centre of a larger cell lies further from the air, so what was a leak already counts half.
     uint leak = LEAK == 0.0 ? (direct * 64u / 255u) / cells : inherited * 2u / cells;
     uint flag = air == cells ? 255u : min(leak, 254u);
     coarse_faces.v[(cx * COARSE_Y + cy) * COARSE_Z + cz] = open.x | open.y << 8 | open.z << 16 | flag << 24;

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The coarsest grid, at most 64 cells, solved exactly by one workgroup: Cholesky's elimination without roots (L D L^T) of
-// the equations made symmetric by the cells' volumes, a row for each invocation. Sweeps would not do: where a wall with a
-// small opening parts the domain, the difference between its two sides is all that is left to this grid, and sweeps
-// carry hardly anything through the opening.
-// Where the unknown is known up to a constant only, the last cell of each part of the domain has no pivot and gets 0; so
-// does open air.
-// "variant" defines what applies of FACES.
+// The coarsest grid, at most 64 cells, solved exactly by one workgroup: Cholesky's elimination without roots (L D
+// L^T) of the equations made symmetric by the cells' volumes, a row for each invocation. Sweeps would not do: where a
+// wall with a small opening parts the domain, the difference between its two sides is all that is left to this grid,
+// and sweeps carry hardly anything through the opening. Where the unknown is known up to a constant only, the last
+// cell of each part of the domain has no pivot and gets 0; so does open air. "variant" defines what applies of FACES.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The products that a step of conjugate gradients is chosen by, summed over 4x4x4 cells an invocation. A cycle went from
-// the previous answer x0 to x1, so z = x1 - x0 is the preconditioned residual of x0, and p is the direction of the last step:
-// the sums of z A z, z A p, p A p and z r, where r = b - A x0.
-// "variant" defines what applies of FACES.
+// The products that a step of conjugate gradients is chosen by, summed over 4x4x4 cells an invocation. A cycle went
+// from the previous answer x0 to x1, so z = x1 - x0 is the preconditioned residual of x0, and p is the direction of
+// the last step: the sums of z A z, z A p, p A p and z r, where r = b - A x0. "variant" defines what applies of
+// FACES.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require

@@ -3,7 +3,8 @@
 // next coarser grid, and the sum of its squares over them, the first level of the norm.
 // An invocation has a column of cells that become PAIRS coarse cells along z. After half a sweep the cells of that
 // colour have no residual left, so only those of COLOUR are computed, or all of them with EVERY.
-// "variant" defines PAIRS, and what applies of FACES, COARSE (there is a coarser grid) and NORM (sums of squares are wanted).
+// "variant" defines PAIRS, and what applies of FACES, COARSE (there is a coarser grid) and NORM (sums of squares are
+// wanted).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require
@@ -56,7 +57,10 @@ float part(const int x, const int y, const int z) {
 }
 
 // The residual of cell z, whose neighbours along z are given.
-float residual(const int x, const int y, const int z, const float own, const float zl, const float zh, const float mean, const float shift) {
+float residual(
+    const int x, const int y, const int z, const float own, const float zl, const float zh, const float mean,
+    const float shift
+) {
     int i = cell_index(x, y, z);
     Couplings c = couplings(x, y, z);
     bool air = in_air_side(x, y, z);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Half a sweep of red-black Gauss-Seidel, in place: every cell of one colour gets the value that solves its equation,
 // or goes beyond it.
-// An invocation has ROWS rows along x, each of PAIRS pairs along z; one cell of a pair has the colour. All that it reads
-// are cells of the other colour, which nobody writes meanwhile.
-// "variant" defines ROWS, PAIRS, and what applies of FACES (a field says how open faces are) and FROM_ZERO (the other
-// colour is 0 and is written as such: the first half of the first sweep on a coarse grid).
+// An invocation has ROWS rows along x, each of PAIRS pairs along z; one cell of a pair has the colour. All that it
+// reads are cells of the other colour, which nobody writes meanwhile. "variant" defines ROWS, PAIRS, and what applies
+// of FACES (a field says how open faces are) and FROM_ZERO (the other colour is 0 and is written as such: the first
+// half of the first sweep on a coarse grid).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require
@@ -13,8 +13,8 @@
 #include "variant"
 #include "poisson.glsl"
 
-// The colour that is smoothed, and over-relaxation: how far to go, where 1 is up to the solution. In a buffer, so that one
-// kernel does for all of them: drivers take long to take in a kernel.
+// The colour that is smoothed, and over-relaxation: how far to go, where 1 is up to the solution. In a buffer, so
+// that one kernel does for all of them: drivers take long to take in a kernel.
 layout(buffer_reference, scalar, buffer_reference_align = 4) restrict readonly buffer Half {
     int colour;
     float omega;
@@ -44,8 +44,8 @@ void main() {
     int y_low = before(y, SIZE_Y, PERIODIC_Y);
     int y_high = after(y, SIZE_Y, PERIODIC_Y);
 #ifndef FROM_ZERO
-    // Cells of the other colour: in row r of the block at z = 2 (pair + p) + 1 - odd(r), which is where the rows beside it
-    // have the colour.
+    // Cells of the other colour: in row r of the block at z = 2 (pair + p) + 1 - odd(r), which is where the rows
+    // beside it have the colour.
     float other[(ROWS + 2) * PAIRS];
     for (int r = -1; r <= ROWS; r++) {
         int x = x0 + r;
@@ -71,7 +71,8 @@ void main() {
         // The neighbour along z that lies in no pair of this block.
         int far_z = odd == 1 ? 2 * (pair + PAIRS) : 2 * pair - 1;
         bool far_there = PERIODIC_Z || uint(far_z) < uint(SIZE_Z);
-        far_z = far_z < 0 ? before(0, SIZE_Z, PERIODIC_Z) : far_z >= SIZE_Z ? after(SIZE_Z - 1, SIZE_Z, PERIODIC_Z) : far_z;
+        far_z = far_z < 0 ? before(0, SIZE_Z, PERIODIC_Z) : far_z;
+        far_z = far_z >= SIZE_Z ? after(SIZE_Z - 1, SIZE_Z, PERIODIC_Z) : far_z;
         float far = unknown.v[cell_index(x, y, far_z)];
         far = far_there ? far : 0.0;
 #endif

@@ -46,7 +46,7 @@ def add(bpy: Any, name: str) -> Any:
     """The object of a preset that was added."""
     before = set(bpy.data.objects)
     assert bpy.ops.fluid_addon.add_preset(name=name) == {"FINISHED"}
-    (found,) = set(bpy.data.objects) - before
+    (found,) = (each for each in set(bpy.data.objects) - before if each.type == "VOLUME")  # it may bring a mesh
     return found
 
 

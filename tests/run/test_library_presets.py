@@ -76,4 +76,9 @@ def test_it_runs_small(preset: Preset, tmp_path: Path) -> None:
     shown = next(name for name in ("density", "flame", "kelvin") if name in last)
     assert last[shown].size > 0 and last[shown].max() > 0.0, "there is nothing to see"
     assert any(not np.array_equal(first[name], last[name]) for name in last), "nothing moves"
-    assert check_script(small) == []
+
+
+@pytest.mark.long
+@each_preset
+def test_it_has_no_problem(preset: Preset) -> None:
+    assert check_script(RunRequest(str(preset.script))) == []

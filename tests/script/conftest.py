@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fluid_addon.diagnostics import FluidError, Place
+from fluid_addon.engine.solver import Solved, SolverDefinition
 from fluid_addon.engine.stencil import StencilDefinition
 from fluid_addon.script import LuaContext
 
@@ -39,6 +40,13 @@ class RecordingEngine:
 
     def add_stencil(self, definition: StencilDefinition) -> None:
         self._record("add_stencil", definition)
+
+    def add_solver(self, definition: SolverDefinition) -> None:
+        self._record("add_solver", definition)
+
+    def solved(self, name: str) -> Solved:
+        self._record("solved", name)
+        return Solved(0.25, 3)
 
     def run_stencil(self, name: str, dt: float | None) -> None:
         self._record("run_stencil", (name, dt))

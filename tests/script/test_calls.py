@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fluid_addon.engine.formats import Format
+from fluid_addon.engine.solver import SolverDefinition
 from fluid_addon.engine.stencil import StencilDefinition
 
 ENGINE = "sim = FluidEngine.new({domain_size = {8, 8, 8}})\n"
@@ -69,6 +70,16 @@ def test_a_call_reaches_the_engine(lua, name: str) -> None:
     lua.act = lambda method: 1.0 if method in ("reduce", "read") else None
     lua.run(ENGINE + script)
     assert lua.calls[1:] == [expected]
+
+
+def test_a_solver_reaches_the_engine_and_what_it_solved_comes_back(lua) -> None:
+    text = lua.printed(
+        ENGINE
+        + "sim:add_solver('s', {unknown = 'p', rhs = 'd', sides = {'open', 'closed', 'open'}, most = 5.0})"
+        + " local found = sim:solved('s') print(found.residual, found.iterations)"
+    )
+    assert lua.calls[1][1] == SolverDefinition("s", "p", "d", sides=("open", "closed", "open"), most=5)
+    assert text == ["0.25\t3"]
 
 
 def test_a_stencil_reaches_the_engine(lua) -> None:
