@@ -76,7 +76,8 @@ def main() -> int:
         about = tomllib.loads((LIBRARY / name / ABOUT).read_text("utf-8")).get("thumbnail", {"frame": 1})
         with tempfile.TemporaryDirectory() as folder:
             pixels = picture(simulate(preset, about, Path(folder)), about.get("view"))
-        (LIBRARY / name / THUMBNAIL).write_bytes(png(square(pixels)))
+        finer = pixels.repeat(4, axis=0).repeat(4, axis=1)  # whose sides are a multiple of the thumbnail's
+        (LIBRARY / name / THUMBNAIL).write_bytes(png(square(finer)))
         (IMAGES / f"gallery_{name}.png").write_bytes(png(pixels))
         print(f"{name}: frame {about['frame']}", flush=True)
     return 0

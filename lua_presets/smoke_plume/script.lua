@@ -7,7 +7,7 @@ local n = param("resolution", {default = 64, min = 16, max = 512, help = "Voxels
 local frames = param("frames", {default = 72, min = 1, max = 1000, help = "Frames to compute"})
 param("buoyancy", {default = 4.0, min = 0, max = 30, help = "How strongly warm smoke rises"})
 param("curl", {default = 0.4, min = 0, max = 2, help = "Strength given back to small vortices"})
-param("turbulence", {default = 1.2, min = 0, max = 20, help = "Random stirring of the smoke"})
+param("turbulence", {default = 1.5, min = 0, max = 20, help = "Random stirring of the smoke"})
 param("cooling", {default = 0.6, min = 0, max = 5, help = "How fast the smoke cools, per second"})
 
 sim = FluidEngine.new{domain_size = {n, n, n * 3 // 2}, voxel_size = 2 / n, origin = {-1, -1, 0}}
@@ -15,9 +15,9 @@ gas.fields(sim, {"density", "temperature"})
 
 -- Smoke and heat enter through a disc; noise eats into it, so that the plume is never the same twice.
 gas.emit(sim, {
-    shape = gas.cylinder{center = {0, 0, 0.2}, radius = 0.2, height = 0.14},
+    shape = gas.cylinder{center = {0, 0, 0.2}, radius = 0.26, height = 0.14},
     fields = {density = 1, temperature = 1},
-    noise = {scale = 0.14, amount = 0.9, speed = 2},
+    noise = {scale = 0.2, amount = 0.7, speed = 2},
 })
 -- The flow carries smoke and heat, and itself.
 gas.advect(sim, {fields = {"density", "temperature"}})
