@@ -322,10 +322,14 @@ class FluidEngine:
         Args:
             path: relative to the script's folder, or an export of this run, which is waited for.
 
+        Behind the run's last frame nothing is computed, and nothing is loaded.
+
         Raises:
             FluidError: `unknown-field`, `grid-file-…`, `grid-mismatch`, `not-a-number`, and those of the export.
         """
         found = find_field(self.fields, field)
+        if self._stepping.is_over:
+            return  # what the file would hold was not computed either
         if self._simulation is not None:
             self._stepping.announce_plan()
         self._loads.load(found, path, grid or field)

@@ -36,6 +36,10 @@ NEAR_ROUNDING = 1e-5  # of |r| / |b|: below it 32-bit floats may have no more to
 #: Over-relaxation of the smoothing, but of the half sweeps next to a change of grids: there the colour that was
 #: smoothed last has no residual and the one that is smoothed first needs no correction, so either takes half the work.
 OMEGA = 1.15
+#: A residual of this part of the unknown is made of the rounding of 32-bit floats: nothing can make it smaller.
+FLOOR = 4e-7
+#: Cycles in a row that leave this part of the residual or more: it will not fall any further.
+STALLED, STALLS = 0.98, 3
 NUMBERS = ("mean", "shift", "beta", "alpha")
 
 
@@ -47,6 +51,7 @@ class Poisson:
 
     Attributes:
         solved: how the last solve ended.
+        converged: whether its residual is within the tolerance, or as small as 32-bit floats let it be.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Poisson:
     ) -> None:
         self._device, self._execution, self.solver = device, execution, solver
         self.solved = Solved()
+        self.converged = True
         self._shift = solver.definition.shift
         self._maker = KernelMaker(library, compiler, device.info, solver.definition.name)
         self._levels: list[Level] = []
@@ -267,6 +273,7 @@ class Poisson:
             self.solved = Solved()
             return self.solved
         self._shift = definition.shift + (definition.shift_per_dt / dt if definition.shift_per_dt > 0 else 0.0)
+        self.converged = True
         self.solved = self._solve()
         return self.solved
 
@@ -281,6 +288,7 @@ class Poisson:
             _, squares, _, _ = self._read("measure")
             squares = 0.0 if squares <= ROUNDING**2 * whole else squares
         if not math.isfinite(squares):
+            self.converged = False
             return Solved(math.nan, 0)
         if squares == 0:
             self._clear()
@@ -290,6 +298,9 @@ class Poisson:
         if not math.isfinite(residual):  # the start was not finite, or became so
             self._clear()
             residual, iterations = self._iterate(norm)
+        if not residual <= self.solver.definition.tolerance:
+            _, of_unknown, _, _ = self._read("mean")
+            self.converged = residual * norm <= FLOOR * math.sqrt(of_unknown)
         if singular:
             total, _, cells, _ = self._read("mean")
             self._set_numbers(mean=total / cells)
@@ -303,9 +314,10 @@ class Poisson:
         if self._method == "conjugate":
             return self._conjugate(norm)
         residual = math.sqrt(self._read("begin")[0]) / norm
-        iterations = 0
-        while residual > definition.tolerance and iterations < definition.most:
-            residual = math.sqrt(self._read("cycle")[0]) / norm
+        iterations = stalls = 0
+        while residual > definition.tolerance and iterations < definition.most and stalls < STALLS:
+            last, residual = residual, math.sqrt(self._read("cycle")[0]) / norm
+            stalls = stalls + 1 if residual >= STALLED * last else 0
             iterations += 1
         return residual, iterations
 

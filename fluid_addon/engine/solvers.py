@@ -51,7 +51,7 @@ class Solvers:
         """
         poisson = self._poisson[name]
         solved = poisson.solve(dt)
-        if not solved.residual <= poisson.solver.definition.tolerance:
+        if not poisson.converged:
             self._unsolved[name] = solved
 
     def solved(self, name: str) -> Solved:

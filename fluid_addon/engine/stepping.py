@@ -112,6 +112,11 @@ class Stepping:
         self.announce_plan()
         return self._simulation
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the next frame lies behind the last one that the run computes."""
+        return self._after_last(self.frame + 1)
+
     def _after_last(self, frame: int) -> bool:
         last = self._environment.last_frame
         return last is not None and frame > last

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,19 @@ from fluid_addon.engine import EngineEnvironment, FluidEngine, StencilDefinition
 from fluid_addon.script import LuaContext
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which tests share compiled kernels."""
+    return tmp_path_factory.mktemp("kernels")
+
+
 @pytest.fixture
-def make_engine() -> Iterator[Callable[..., FluidEngine]]:
+def make_engine(compiled: Path) -> Iterator[Callable[..., FluidEngine]]:
     """Makes engines; `make_engine((nx, ny, nz), boundary="clamp")`."""
     made: list[FluidEngine] = []
 
     def make(size: tuple[int, int, int] = (8, 8, 8), **options: Any) -> FluidEngine:
+        options.setdefault("environment", EngineEnvironment(cache=compiled))
         engine = FluidEngine(domain_size=size, **options)
         made.append(engine)
         return engine
@@ -55,14 +64,14 @@ def set_field_fixture() -> Callable[[FluidEngine, str, npt.NDArray[Any]], None]:
 
 
 @pytest.fixture
-def run_lua() -> Iterator[Callable[..., FluidEngine]]:
+def run_lua(compiled: Path) -> Iterator[Callable[..., FluidEngine]]:
     """Runs a script to its end and gives the engine that it made last, still open; `run_lua(text, lines.append)`."""
     contexts: list[LuaContext] = []
 
     def run(source: str, log: Callable[[str], None] = print) -> FluidEngine:
         context = LuaContext(log=log)
         contexts.append(context)
-        context.bind_engine(FluidEngine)
+        context.bind_engine(partial(FluidEngine, environment=EngineEnvironment(cache=compiled)))
         context.run_source(source, "test.lua")
         engine = context.engines[-1]
         assert isinstance(engine, FluidEngine)

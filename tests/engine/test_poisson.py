@@ -15,12 +15,6 @@ WALLS, AIR, WRAP = ("closed",) * 6, ("open",) * 6, ("periodic",) * 6
 MIXED = ("closed", "open", "periodic", "periodic", "open", "open")
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """A folder in which the tests share compiled kernels."""
-    return tmp_path_factory.mktemp("kernels")
-
-
 @pytest.fixture
 def solving(make_engine, set_field, compiled):
     """`solving(b, sides=six, faces=packed, …)`: an engine with the solver "solve" for x, with the right side b."""
