@@ -31,7 +31,8 @@ local n = {size}
 local gas = require("fluid.gas")
 sim = FluidEngine.new{{domain_size = {{n, n, n}}, voxel_size = 2 / n, origin = {{-1, -1, -1}}}}
 gas.fields(sim, {{"density", "temperature"}})
-gas.emit(sim, {{shape = gas.sphere{{center = {{0, 0, -0.6}}, radius = 0.3}}, fields = {{density = 1, temperature = 1}}}})
+local ball = gas.sphere{{center = {{0, 0, -0.6}}, radius = 0.3}}
+gas.emit(sim, {{shape = ball, fields = {{density = 1, temperature = 1}}}})
 gas.advect(sim, {{fields = {{"density", "temperature"}}}})
 gas.advect_velocity(sim)
 gas.buoyancy(sim, {{temperature = 2, density = 1}})

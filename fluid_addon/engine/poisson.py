@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from ..gpu.compiler import Compiler
 from ..gpu.device import Device
 from ..gpu.execution import Encoded, Execution
-from ..gpu.kernel import Kernel, KernelLibrary
+from ..gpu.kernel import Kernel
 from ..gpu.memory import Buffer, Residence
 from ..gpu.recording import Barrier, Command, Copy, Dispatch, Recording
 from .multigrid import grids
@@ -57,9 +56,8 @@ class Poisson:
     def __init__(
         self,
         device: Device,
-        library: KernelLibrary,
         execution: Execution,
-        compiler: Compiler,
+        maker: KernelMaker,
         solver: Solver,
         size: tuple[int, int, int],
     ) -> None:
@@ -67,7 +65,7 @@ class Poisson:
         self.solved = Solved()
         self.converged = True
         self._shift = solver.definition.shift
-        self._maker = KernelMaker(library, compiler, device.info, solver.definition.name)
+        self._maker = maker
         self._levels: list[Level] = []
         for grid in reversed(grids(size, solver.sides)):
             coarse = self._levels[0] if self._levels else None

@@ -28,15 +28,14 @@ def workgroup(extent: Sequence[int], invocations: int = 64) -> tuple[int, int, i
 
 
 class KernelMaker:
-    """Makes the kernels of one solver from the shaders under `shaders/poisson/`.
-
-    Args:
-        name: of the solver, for messages.
+    """Makes the kernels of a simulation's solvers from the shaders under `shaders/poisson/`; solvers that are alike share
+    theirs.
     """
 
-    def __init__(self, library: KernelLibrary, compiler: Compiler, info: DeviceInfo, name: str) -> None:
-        self._library, self._compiler, self._name = library, compiler, name
+    def __init__(self, library: KernelLibrary, compiler: Compiler, info: DeviceInfo) -> None:
+        self._library, self._compiler = library, compiler
         self._spirv: dict[tuple[str, ...], bytes] = {}
+        self._kernels: dict[tuple[object, ...], Kernel] = {}
         self.software = info.kind == "software"
 
     def make(
@@ -47,7 +46,10 @@ class KernelMaker:
         if key not in self._spirv:
             text = "".join(f"#define {word}\n" for word in variant)
             self._spirv[key] = self._compiler.compile(shader_text(f"poisson/{shader}.comp"), {"variant": text})
-        return self._library.make(f"{self._name} {shader}", self._spirv[key], shape, constants)
+        kernel = (*key, shape, *sorted(constants.items()))
+        if kernel not in self._kernels:
+            self._kernels[kernel] = self._library.make(f"solver: {shader}", self._spirv[key], shape, constants)
+        return self._kernels[kernel]
 
 
 class Level:

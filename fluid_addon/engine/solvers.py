@@ -11,6 +11,7 @@ from ..gpu.execution import Execution
 from ..gpu.kernel import KernelLibrary
 from ..gpu.memory import Residence
 from .poisson import Poisson
+from .poisson_level import KernelMaker
 from .solver import Solved, Solver
 
 __all__ = ["Solvers"]
@@ -20,8 +21,9 @@ class Solvers:
     """Makes, runs and releases them. Buffers are allocated when the fields are."""
 
     def __init__(self, device: Device, library: KernelLibrary, execution: Execution, compiler: Compiler) -> None:
+        maker = KernelMaker(library, compiler, device.info)
         self._make: Callable[[Solver, tuple[int, int, int]], Poisson] = lambda solver, size: Poisson(
-            device, library, execution, compiler, solver, size
+            device, execution, maker, solver, size
         )
         self._poisson: dict[str, Poisson] = {}
         self._unsolved: dict[str, Solved] = {}

@@ -19,14 +19,16 @@ Override = float | bool | Mapping[int, float]
 
 # The name becomes a member of a GLSL struct, where two underscores in a row and "gl_" are reserved (GLSL 4.60 §3.7).
 _NAME = re.compile(r"(?!gl_)(?!.*__)[A-Za-z_][A-Za-z0-9_]{0,62}")
-# Words of GLSL that no member can be called (GLSL 4.60 §3.6); numbered types by their pattern.
+# Words of GLSL that no member can be called (GLSL 4.60 §3.6); numbered types by their
+# pattern. `length` is a method there.
 _GLSL_WORDS = frozenset(
     re.findall(
         r"\w+",
         """active asm
     attribute bool break buffer case cast centroid class coherent common const continue default discard do
     double else enum extern external false filter fixed flat float for goto half highp if in inline inout input int
-    interface invariant isampler layout long lowp mediump namespace noinline noperspective out output partition patch
+    interface invariant isampler layout length
+    long lowp mediump namespace noinline noperspective out output partition patch
     precise precision public readonly resource restrict return sample sampler shared short sizeof smooth static struct
     subroutine superp switch template this true typedef uint uniform union unsigned using varying void volatile while
     writeonly""",
