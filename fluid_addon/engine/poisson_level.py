@@ -28,9 +28,7 @@ def workgroup(extent: Sequence[int], invocations: int = 64) -> tuple[int, int, i
 
 
 class KernelMaker:
-    """Makes the kernels of a simulation's solvers from the shaders under `shaders/poisson/`; solvers that are alike share
-    theirs.
-    """
+    """Makes the kernels of a simulation's solvers from `shaders/poisson/`; solvers that are alike share theirs."""
 
     def __init__(self, library: KernelLibrary, compiler: Compiler, info: DeviceInfo) -> None:
         self._library, self._compiler = library, compiler
