@@ -262,6 +262,12 @@ def test_a_run_loads_what_it_has_exported_also_from_another_engine(tmp_path):
     assert check_script(RunRequest(script=str(tmp_path / "x.lua"), source=TWO)) == []
 
 
+def test_behind_the_runs_last_frame_nothing_is_loaded(tmp_path):
+    """Another engine of the script goes on to frames that the first one never exported."""
+    without_looking = "\n".join(line for line in TWO.splitlines() if "assert" not in line)
+    assert outcome(without_looking, tmp_path, last_frame=1) == (0, [])
+
+
 def test_an_export_that_the_run_leaves_out_cannot_be_loaded(tmp_path):
     status, messages = outcome(TWO, tmp_path, first_frame=3)
     assert status == 3
