@@ -6,7 +6,7 @@
 # make test-long   the physical proofs that take minutes; writes their table and plots into docs/validation.md
 # make lint     ruff and mypy alone
 # make bench    the benchmarks
-# make thumbnails   the pictures of the presets, PRESETS="smoke_plume candle" for these alone
+# make thumbnails   the pictures of the presets, PRESETS="smoke_plume campfire" for these alone
 # make extension   the packages that Blender installs, in dist/
 # make clean    the environments and caches that these made; bakes and pictures stay
 #
