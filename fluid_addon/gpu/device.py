@@ -11,7 +11,7 @@ from .binding import ffi, no_vulkan, vk
 from .instance import Instance
 from .lifetime import Lifetime
 
-__all__ = ["Device", "DeviceInfo", "choose", "list_devices"]
+__all__ = ["Device", "DeviceInfo", "choose", "choose_several", "list_devices"]
 
 #: What a kernel needs; everything else is optional and asked for before it is used.
 REQUIRED_FEATURES = (
@@ -164,6 +164,27 @@ def choose(devices: list[DeviceInfo], wanted: int | str | None) -> DeviceInfo:
     if not matches[0].usable:
         raise fail("no-device", f'The device "{matches[0].name}" cannot run kernels: {matches[0].why_not}.')
     return matches[0]
+
+
+def choose_several(devices: list[DeviceInfo], wanted: int | str | None, count: int) -> list[DeviceInfo]:
+    """The devices that a run on `count` of them takes: the one that `choose` takes, then others as good as that.
+
+    As good are those of the wanted name, or where none is wanted those of the same kind; an index names a single one.
+    Where there are fewer than `count`, they are taken again: several logical devices are opened on each.
+
+    Raises:
+        FluidError: `no-device`.
+    """
+    first = choose(devices, wanted)
+    text = "" if wanted is None else str(wanted)
+    if text.isdigit():
+        alike = [first]
+    elif text:
+        alike = [d for d in devices if d.usable and text.lower() in d.name.lower()]
+    else:
+        alike = [d for d in devices if d.usable and d.kind == first.kind]
+    ordered = [first, *(d for d in alike if d.index != first.index)]
+    return [ordered[number % len(ordered)] for number in range(count)]
 
 
 class Device:

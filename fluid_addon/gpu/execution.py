@@ -15,7 +15,7 @@ from .device import Device
 from .kernel import KernelLibrary
 from .lifetime import Lifetime
 from .memory import Buffer, Residence
-from .recording import Barrier, Copy, Dispatch, Recording
+from .recording import Barrier, Copy, CopyRegions, Dispatch, Recording
 
 __all__ = ["Encoded", "Execution"]
 
@@ -140,7 +140,8 @@ class Execution:
             _barrier(commands)  # what was submitted before is finished
             for command in recording:
                 self._encode_command(commands, command, descriptors, offsets)
-            if any(isinstance(c, Copy) and c.target.residence is Residence.READBACK for c in recording):
+            copies = [c for c in recording if isinstance(c, Copy | CopyRegions)]
+            if any(copy.target.residence is Residence.READBACK for copy in copies):
                 _barrier(commands, to_host=True)
             vk.vkEndCommandBuffer(commands)
         except BaseException:
@@ -164,6 +165,11 @@ class Execution:
                     srcOffset=command.source_offset, dstOffset=command.target_offset, size=command.size
                 )
                 vk.vkCmdCopyBuffer(commands, command.source.handle, command.target.handle, 1, [region])
+            case CopyRegions():
+                if len(command.regions):
+                    regions = ffi.from_buffer("VkBufferCopy[]", np.ascontiguousarray(command.regions, np.uint64))
+                    handles = command.source.handle, command.target.handle
+                    lib.vkCmdCopyBuffer(commands, *handles, len(command.regions), regions)
             case Barrier():
                 _barrier(commands)
 
@@ -172,21 +178,24 @@ class Execution:
         offsets, rows, end = {}, [], 0
         for dispatch in dispatches:
             addresses = np.array([buffer.address for _, buffer in dispatch.bindings] or [0], dtype=np.uint64)
+            numbers = np.array(dispatch.numbers, dtype=np.int32)
+            row = np.concatenate([addresses.view(np.uint8), numbers.view(np.uint8)])
             offsets[id(dispatch)] = end
-            rows.append((end, addresses))
-            end += -(-addresses.nbytes // alignment) * alignment
+            rows.append((end, row))
+            end += -(-row.nbytes // alignment) * alignment
         span = self._table_range(dispatches)
         table = Buffer(self.device, "addresses", rows[-1][0] + span, Residence.UPLOAD, uniform=True)
         assert table.host is not None, "upload memory is always mapped"
-        for offset, addresses in rows:
-            table.host[offset : offset + addresses.nbytes] = addresses.view(np.uint8)
+        for offset, row in rows:
+            table.host[offset : offset + row.nbytes] = row
         return table, offsets
 
     def _table_range(self, dispatches: list[Dispatch]) -> int:
-        span = 8 * max(max(len(d.bindings) for d in dispatches), 1)
+        span = max(8 * max(len(d.bindings), 1) + 4 * len(d.numbers) for d in dispatches)
         if span > self.device.info.max_uniform_range:
-            raise fail("device-feature", f"A kernel binds {span // 8} buffers, more than a uniform block holds.")
-        return span
+            most = max(len(d.bindings) for d in dispatches)
+            raise fail("device-feature", f"A kernel binds {most} buffers, more than a uniform block holds.")
+        return -(-span // 8) * 8
 
     def _descriptors(self, lifetime: Lifetime, table: Buffer, dispatches: list[Dispatch]) -> Any:
         handle = self.device.handle
@@ -301,6 +310,26 @@ class Execution:
             staging.host[: chunk.nbytes] = chunk
             copy = Copy(staging, target, chunk.nbytes, target_offset=start)
             self.run(Recording(f"upload {target.name}", [copy]))
+
+    def scatter(self, target: Buffer, rows: npt.NDArray[Any], places: npt.NDArray[np.integer[Any]]) -> None:
+        """Write each row of an array over one of the equal pieces of a device buffer; waits until they are there.
+
+        Args:
+            places: the number of the piece for each row.
+        """
+        if not len(rows):
+            return
+        raw = np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.uint8)
+        staging, size = self._staging_buffer(), raw.shape[1]
+        assert staging.host is not None, "upload memory is always mapped"
+        step = max(1, STAGING_BYTES // size)
+        for start in range(0, len(raw), step):
+            chunk = raw[start : start + step]
+            staging.host[: chunk.size] = chunk.reshape(-1)
+            sources = np.arange(len(chunk), dtype=np.uint64) * np.uint64(size)
+            targets = places[start : start + step].astype(np.uint64) * np.uint64(size)
+            regions = np.stack([sources, targets, np.full_like(sources, size)], axis=-1)
+            self.run(Recording(f"upload {target.name}", [CopyRegions(staging, target, regions)]))
 
     def repeat(self, target: Buffer, pattern: bytes) -> None:
         """Fill a device buffer with a pattern whose size divides `STAGING_BYTES`, and wait until it is there."""

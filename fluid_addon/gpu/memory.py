@@ -15,7 +15,7 @@ from .binding import BUFFER_DEVICE_ADDRESS, MEMORY_DEVICE_ADDRESS, ffi, lib, vk
 from .device import Device
 from .lifetime import Lifetime
 
-__all__ = ["Buffer", "MemoryPlan", "Residence", "check_plan", "human_bytes"]
+__all__ = ["Buffer", "MemoryPlan", "Residence", "check_plan", "free_bytes", "human_bytes"]
 
 _WHOLE_SIZE = 0xFFFFFFFFFFFFFFFF  # the binding's VK_WHOLE_SIZE is -1
 
@@ -71,6 +71,11 @@ class MemoryPlan:
         return "\n".join(lines)
 
 
+def free_bytes(device: Device) -> int:
+    """Bytes that buffers of a device may still take, as its driver estimates it now."""
+    return device.free_bytes(device.memory_types[_memory_type(device, 0xFFFFFFFF, Residence.DEVICE)][1])
+
+
 def check_plan(device: Device, plan: MemoryPlan, allocated: int = 0) -> None:
     """Refuse a plan that the device cannot hold.
 
@@ -89,10 +94,9 @@ def check_plan(device: Device, plan: MemoryPlan, allocated: int = 0) -> None:
                 f'"{name}" needs {human_bytes(size)} in one piece, "{info.name}" allows {human_bytes(limit)}.',
                 "Make domain_size smaller, or use a 16-bit format.",
             )
-    heap = device.memory_types[_memory_type(device, 0xFFFFFFFF, Residence.DEVICE)][1]
     shared = len(device.heap_sizes) == 1
     needed = plan.total() if shared else plan.total(Residence.DEVICE)
-    free = device.free_bytes(heap) + allocated
+    free = free_bytes(device) + allocated
     if needed > free:
         largest = sorted(plan.rows, key=lambda row: -row[1])[:3]
         listed = ", ".join(f'"{name}" {human_bytes(size)}' for name, size, _ in largest)

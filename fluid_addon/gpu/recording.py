@@ -10,19 +10,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from .kernel import Kernel
 from .memory import Buffer
 
-__all__ = ["Barrier", "Command", "Copy", "Dispatch", "Recording"]
+__all__ = ["Barrier", "Command", "Copy", "CopyRegions", "Dispatch", "Recording"]
 
 
 @dataclass(frozen=True)
 class Dispatch:
-    """Run `kernel` over `groups` workgroups; `bindings` are (name in the kernel, buffer), in slot order."""
+    """Run `kernel` over `groups` workgroups.
+
+    Attributes:
+        bindings: (name in the kernel, buffer), in slot order.
+        numbers: 32-bit integers that the kernel finds behind the addresses of its buffers.
+    """
 
     kernel: Kernel
     bindings: tuple[tuple[str, Buffer], ...]
     groups: tuple[int, int, int]
+    numbers: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         names = ", ".join(name for name, _ in self.bindings)
@@ -43,6 +52,23 @@ class Copy:
         return f"Copy {self.source.name} -> {self.target.name} ({self.size} bytes)"
 
 
+@dataclass(frozen=True, eq=False)
+class CopyRegions:
+    """Copy several pieces between two buffers at once.
+
+    Attributes:
+        regions: (n, 3) of offset in the source, offset in the target, and size, in bytes.
+    """
+
+    source: Buffer
+    target: Buffer
+    regions: npt.NDArray[np.uint64]
+
+    def __str__(self) -> str:
+        size = int(self.regions[:, 2].sum())
+        return f"Copy {self.source.name} -> {self.target.name} ({size} bytes in {len(self.regions)} pieces)"
+
+
 @dataclass(frozen=True)
 class Barrier:
     """All commands before it are finished, and what they wrote is visible to all commands after it."""
@@ -53,7 +79,7 @@ class Barrier:
         return f"Barrier ({', '.join(self.because)})" if self.because else "Barrier"
 
 
-Command: TypeAlias = Dispatch | Copy | Barrier
+Command: TypeAlias = Dispatch | Copy | CopyRegions | Barrier
 
 
 @dataclass

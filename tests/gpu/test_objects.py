@@ -9,7 +9,8 @@ import gc
 import pytest
 
 from fluid_addon.diagnostics import FluidError
-from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition
+from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition, part
+from fluid_addon.engine.solver import SolverDefinition
 from fluid_addon.gpu.binding import vk
 from fluid_addon.gpu.device import Device
 from fluid_addon.gpu.disk_cache import read_cached, write_cached
@@ -50,6 +51,49 @@ def test_an_engine_that_failed_on_its_way_leaves_nothing_behind():
     assert live_counts() == {}
 
 
+@pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("storage", [{"sparse": True}, {"gpu_count": 2}, {"gpu_count": 2, "sparse": True}])
+def test_engines_of_every_storage_leave_nothing_behind(storage, count):
+    before = live_counts()
+    spread = 'WriteField("b_new", idx, ReadField("b", coord + ivec3(1, 0, 0)) + SampleField("b", vec3(coord) + 9.0));'
+    for _ in range(count):
+        engine = FluidEngine(domain_size=(24, 8, 8), **storage)
+        try:
+            for name in "ab":
+                engine.add_field(name, Format.R32F, 0)
+            engine.add_stencil(StencilDefinition("spread", spread, ("b",), ("b_new",)))
+            engine.add_solver(SolverDefinition("solve", "a", "b"))
+            for _ in range(2):
+                engine.step(1.0)
+            engine.reduce("a", "sum")
+        finally:
+            engine.close()
+    assert live_counts() == before == {}
+
+
+def test_parts_that_fail_midway_leave_nothing_behind(monkeypatch):
+    """Whatever the second device's part breaks at, the first one's is released."""
+    for module, name in ((part, "KernelLibrary"), (part, "Execution"), (part, "Status"), (part, "Topology")):
+        made, real = [], getattr(module, name)
+
+        def second_fails(*arguments, made=made, real=real):
+            made.append(real)
+            if len(made) > 1:
+                raise RuntimeError("no second one")
+            return real(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, second_fails)
+            with pytest.raises(RuntimeError):
+                FluidEngine(domain_size=(24, 8, 8), gpu_count=2, sparse=True)
+        gc.collect()
+        assert live_counts() == {}, name
+    with pytest.raises(FluidError):
+        FluidEngine(domain_size=(8, 8, 8), gpu_count=2, sparse=True)
+    gc.collect()
+    assert live_counts() == {}
+
+
 def test_bytes_for_people():
     assert [human_bytes(n) for n in (0, 1023, 1024, 3_355_443_200)] == ["0 B", "1023 B", "1.0 KiB", "3.1 GiB"]
 
@@ -85,7 +129,7 @@ def test_device_memory_is_what_the_plan_says(make_planned):
     engine, plan = make_planned((64, 64, 64))
     total = 64**3 * (4 * 2 + 12)
     assert plan["bytes"] == total
-    assert engine._simulation.allocated_bytes() <= 1.05 * total
+    assert engine._simulation.memory.allocated() <= 1.05 * total
 
 
 @pytest.fixture
@@ -175,13 +219,14 @@ def test_what_a_device_cannot_do_is_said_before_it_is_tried():
     engine = FluidEngine(domain_size=(4, 4, 4))
     try:
         simulation = engine._simulation
-        simulation.device.info = dataclasses.replace(simulation.device.info, half_storage=False)
+        device = simulation.parts[0].device
+        device.info = dataclasses.replace(device.info, half_storage=False)
         with pytest.raises(FluidError) as caught:
             engine.add_field("heat", Format.R16F, 0)
         assert caught.value.code == "device-feature"
         assert 'cannot store 16-bit floats, which "heat" asks for.' in str(caught.value)
         with pytest.raises(FluidError, match="is too large for") as caught:
-            simulation._library.make("wide", b"", (1 << 20, 1, 1))
+            simulation.parts[0].library.make("wide", b"", (1 << 20, 1, 1))
         assert caught.value.code == "device-feature"
     finally:
         engine.close()
@@ -191,12 +236,14 @@ def test_a_lost_device_is_said_once_and_for_all_and_lets_go():
     """The loss itself is the driver's answer to a submission; from there on it is our code that answers."""
     engine = FluidEngine(domain_size=(4, 4, 4))
     use(engine)
-    execution = engine._simulation.execution
+    execution = engine._simulation.parts[0].execution
     execution.wait_all()
     with pytest.raises(FluidError) as caught:
         execution._failed(vk.VK_ERROR_DEVICE_LOST, "advect")
     assert caught.value.code == "device-lost"
     assert 'was lost during "advect"' in str(caught.value)
+    with pytest.raises(FluidError, match=r'"[^"]+" was lost during "advect" in frame 2\.'):
+        engine.step(1.0)
     for action in (lambda: engine.step(1.0), lambda: engine.reduce("a", "sum"), engine.finish):
         with pytest.raises(FluidError) as caught:
             action()
