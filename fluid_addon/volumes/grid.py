@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Background", "Grid", "GridClass", "GridKind", "LEAF", "Tiles", "as_leaves", "voxel_extents", "voxel_size"]
+from .leaf_array import LEAF, LeafArray
 
-#: Voxels along the edge of a leaf.
-LEAF = 8
+__all__ = ["Background", "Grid", "GridClass", "GridKind", "LEAF", "Tiles", "as_leaves", "voxel_extents", "voxel_size"]
 
 #: What a voxel holds. "half" is a float that its file stores in 16 bits; in memory it is a 32 bit float.
 GridKind: TypeAlias = Literal["float", "half", "vec3f", "int32"]
 GridClass: TypeAlias = Literal["unknown", "level set", "fog volume", "staggered"]
 Background: TypeAlias = float | int | tuple[float, float, float]
+_DTYPES: dict[GridKind, np.dtype[Any]] = {
+    kind: np.dtype(np.int32 if kind == "int32" else np.float32) for kind in get_args(GridKind)
+}
 Box: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -113,8 +115,8 @@ class Grid:
         A voxel is active where it differs from `background`; leaves without an active voxel are dropped. The kind
         follows from the array: float32 or float64 "float", float16 "half", int32 "int32", three components "vec3f".
         """
-        kind = _kind_of(array)
-        dtype = np.int32 if kind == "int32" else np.float32
+        kind = _kind_of(array, 3)
+        dtype = _DTYPES[kind]
         corner = np.asarray(low, np.int64)
         first = corner >> 3
         blocks = ((corner + array.shape[:3] + LEAF - 1) >> 3) - first
@@ -124,18 +126,51 @@ class Grid:
         x, y, z = corner - first * LEAF
         padded[x : x + array.shape[0], y : y + array.shape[1], z : z + array.shape[2]] = array
         leaves = as_leaves(padded, blocks)
-        differs = leaves != outside
-        active = differs.any(axis=-1) if kind == "vec3f" else differs
-        kept = active.any(axis=(3, 4, 5))
+        kept = (leaves != outside).any(axis=tuple(range(3, leaves.ndim)))
+        origins = (np.argwhere(kept) + first) * LEAF
+        return cls._of_values(name, kind, grid_class, transform, background, origins, leaves[kept])
+
+    @classmethod
+    def from_leaves(
+        cls,
+        name: str,
+        leaves: LeafArray,
+        low: Sequence[int],
+        transform: NDArray[np.float64],
+        background: Background = 0.0,
+        grid_class: GridClass = "unknown",
+    ) -> Grid:
+        """The twin of `from_dense` for a sparse field: what its leaves do not hold is `background`."""
+        kind = _kind_of(leaves.values, 4)
+        outside = np.asarray(background, _DTYPES[kind])
+        origins, values = leaves.with_values(leaves.values.astype(_DTYPES[kind], copy=False)).aligned(low, outside)
+        kept = (values != outside).any(axis=tuple(range(1, values.ndim)))
+        if not kept.all():
+            origins, values = origins[kept], values[kept]
+        return cls._of_values(name, kind, grid_class, transform, background, origins, values)
+
+    @classmethod
+    def _of_values(
+        cls,
+        name: str,
+        kind: GridKind,
+        grid_class: GridClass,
+        transform: NDArray[np.float64],
+        background: Background,
+        origins: NDArray[np.int64],
+        values: NDArray[Any],
+    ) -> Grid:
+        """Voxels are active where they differ from the background."""
+        differs = values != np.asarray(background, values.dtype)
         return cls(
             name=name,
             kind=kind,
             grid_class=grid_class,
             transform=np.array(transform, np.float64),
             background=background,
-            leaf_origins=((np.argwhere(kept) + first) * LEAF).astype(np.int32),
-            leaf_values=leaves[kept],
-            leaf_masks=active[kept],
+            leaf_origins=origins.astype(np.int32),
+            leaf_values=values,
+            leaf_masks=differs.any(axis=-1) if kind == "vec3f" else differs,
         )
 
     @property
@@ -145,7 +180,7 @@ class Grid:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.int32 if self.kind == "int32" else np.float32)
+        return _DTYPES[self.kind]
 
     @property
     def active_count(self) -> int:
@@ -200,11 +235,12 @@ class Grid:
         return np.ascontiguousarray(padded[x : x + extent[0], y : y + extent[1], z : z + extent[2]])
 
 
-def _kind_of(array: NDArray[Any]) -> GridKind:
-    if array.ndim == 4 and array.shape[3] == 3 and array.dtype.kind == "f":
+def _kind_of(array: NDArray[Any], axes: int) -> GridKind:
+    """The kind of values with so many axes before those of their components."""
+    if array.ndim == axes + 1 and array.shape[axes] == 3 and array.dtype.kind == "f":
         return "vec3f"
     kinds: dict[str, GridKind] = {"float16": "half", "float32": "float", "float64": "float", "int32": "int32"}
-    if array.ndim != 3 or array.dtype.name not in kinds:
+    if array.ndim != axes or array.dtype.name not in kinds:
         raise ValueError(f"no grid holds an array of {array.dtype} with the shape {array.shape}")
     return kinds[array.dtype.name]
 

@@ -1,54 +1,105 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The velocity of a moving surface, on the voxels of a box: scattered from the surface, then carried off it."""
+"""The velocity of a moving surface, on the voxels of a box or of some of its leaves: scattered from the surface, then
+carried off it."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .leaf_array import LEAF
 from .mesh import Mesh
 
-__all__ = ["spread_velocity"]
+__all__ = ["MeshVelocity", "spread_velocity"]
 
 _SPACING = 0.7  # voxels between two samples of the surface
 _MOST_CUTS = 512  # of a triangle's edge; larger triangles leave gaps that are filled
 _NEGLIGIBLE = 1e-4  # of the largest velocity
 _AT_ONCE = 1 << 20  # samples that are in memory at the same time
+_LEAVES_AT_ONCE = 512
 
 Floats = NDArray[np.float64]
 
 
 def spread_velocity(mesh: Mesh, velocity: Floats, size: tuple[int, int, int], reach: float) -> NDArray[np.float32]:
-    """Velocities (nx, ny, nz, 3) at voxel centres, taken from those of the points (n, 3).
+    """The velocities (nx, ny, nz, 3) of `MeshVelocity` at all voxels of the box."""
+    return MeshVelocity(mesh, velocity, size, reach).dense()
+
+
+class MeshVelocity:
+    """Velocities at the voxel centres (0, 0, 0) … size − 1 of a box, taken from those of a mesh's points (n, 3).
 
     The best linear motion, which is all of a rigid one, is worked out at each voxel. Of what is left, voxels near the
     surface get the mean of its samples; all others within the surface's box, grown by `reach`, are filled from coarser
     and coarser means (the pull-push of Gortler et al., "The Lumigraph", SIGGRAPH 1996). Outside of that it is zero.
+    Only where something is left is that box held in memory.
 
     Args:
         mesh: its points are in voxels.
         reach: voxels.
     """
-    spread = np.zeros((*size, 3), np.float32)
-    if not len(mesh.triangles):
+
+    def __init__(self, mesh: Mesh, velocity: Floats, size: tuple[int, int, int], reach: float) -> None:
+        self._size = size
+        self._low, self._high = np.zeros(3, int), np.zeros(3, int)
+        self._matrix, self._offset = np.zeros((3, 3)), np.zeros(3)
+        self._rest: NDArray[np.float32] | None = None
+        if not len(mesh.triangles):
+            return
+        corners = mesh.points[mesh.triangles]
+        grown = int(np.ceil(reach))
+        self._low = np.clip(np.floor(corners.min(axis=(0, 1))) - grown, 0, size).astype(int)
+        self._high = np.clip(np.ceil(corners.max(axis=(0, 1))) + grown + 1, 0, size).astype(int)
+        if (self._low >= self._high).any():
+            return
+        with np.errstate(under="ignore"):
+            self._matrix, self._offset = _linear_motion(mesh.points, velocity)
+            left = velocity - (mesh.points @ self._matrix + self._offset)
+            if np.abs(left).max() > _NEGLIGIBLE * np.abs(velocity).max():
+                sums = _scattered(corners, left[mesh.triangles], self._low, self._high)
+                if sums[..., 3].any():
+                    self._rest = _filled(sums)
+
+    def dense(self) -> NDArray[np.float32]:
+        """The velocities (nx, ny, nz, 3) of the whole box."""
+        spread = np.zeros((*self._size, 3), np.float32)
+        if (self._low < self._high).all():
+            inside = tuple(slice(*ends) for ends in zip(self._low, self._high, strict=True))
+            x, y, z = (np.arange(*ends) for ends in zip(self._low, self._high, strict=True))
+            with np.errstate(under="ignore"):
+                spread[inside] = self._linear(x[:, None, None], y[:, None], z)
+            if self._rest is not None:
+                spread[inside] += self._rest
         return spread
-    corners = mesh.points[mesh.triangles]
-    grown = int(np.ceil(reach))
-    low = np.clip(np.floor(corners.min(axis=(0, 1))) - grown, 0, size).astype(int)
-    high = np.clip(np.ceil(corners.max(axis=(0, 1))) + grown + 1, 0, size).astype(int)
-    if (low >= high).any():
+
+    def leaves(self, coords: NDArray[np.int32]) -> NDArray[np.float32]:
+        """The velocities (n, 8, 8, 8, 3) in the leaves `coords` (n, 3) of the box; zero in voxels beyond it."""
+        spread = np.zeros((len(coords), LEAF, LEAF, LEAF, 3), np.float32)
+        first = coords.astype(np.int64) * LEAF
+        near = np.flatnonzero(((first < self._high) & (first + LEAF > self._low)).all(axis=1))
+        for start in range(0, len(near), _LEAVES_AT_ONCE):
+            some = near[start : start + _LEAVES_AT_ONCE]
+            along = first[some, :, None] + np.arange(LEAF)
+            place = [along[:, axis].reshape(-1, *shape) for axis, shape in enumerate(((8, 1, 1), (1, 8, 1), (1, 1, 8)))]
+            with np.errstate(under="ignore"):
+                values = self._linear(*place).astype(np.float32)
+            inside = np.ones(values.shape[:4], np.bool_)
+            for numbers, low, high in zip(place, self._low, self._high, strict=True):
+                inside &= (numbers >= low) & (numbers < high)
+            if self._rest is not None:
+                x, y, z = (
+                    np.clip(n, low, high - 1) - low for n, low, high in zip(place, self._low, self._high, strict=True)
+                )
+                values += self._rest[x, y, z]
+            values[~inside] = 0
+            spread[some] = values
         return spread
-    inside = tuple(slice(*ends) for ends in zip(low, high, strict=True))
-    with np.errstate(under="ignore"):
-        matrix, offset = _linear_motion(mesh.points, velocity)
-        left = velocity - (mesh.points @ matrix + offset)
-        x, y, z = (np.arange(a, b)[:, None] * row for a, b, row in zip(low, high, matrix, strict=True))
-        spread[inside] = x[:, None, None] + y[:, None] + z + offset
-        if np.abs(left).max() > _NEGLIGIBLE * np.abs(velocity).max():
-            sums = _scattered(corners, left[mesh.triangles], low, high)
-            if sums[..., 3].any():
-                spread[inside] += _filled(sums)
-    return spread
+
+    def _linear(self, x: NDArray[np.int64], y: NDArray[np.int64], z: NDArray[np.int64]) -> Floats:
+        """The linear motion (…, 3) at coordinates that broadcast against each other."""
+        of_x, of_y, of_z = (n[..., None] * row for n, row in zip((x, y, z), self._matrix, strict=True))
+        motion: Floats = of_x + of_y + of_z + self._offset
+        return motion
 
 
 def _linear_motion(points: Floats, velocity: Floats) -> tuple[Floats, Floats]:

@@ -23,14 +23,14 @@ from ..diagnostics import FluidError, fail
 from .atomic import atomic_write, probe_disk
 from .grid import LEAF, Background, Grid, GridClass, GridKind, Tiles, as_leaves
 from .grid_file import GridFile
+from .leaf_array import LeafArray
+from .leaf_boxes import boxes_of_leaves
 from .openvdb_library import openvdb
 from .vdb_structure import StoredGrid, read_structure
 from .vdb_tree import VALUE_TYPES, VdbTree, read_tree
 
 __all__ = ["VdbFrame", "VdbGrid", "openvdb", "read_vdb", "write_vdb"]
 
-_NODE = 128  # leaves and small tiles are fetched and stored by boxes of at most this edge
-_VOXELS_PER_CALL = 12_000  # one call of OpenVDB takes as long as copying this many voxels (measured)
 _LARGEST_HALF = 65504.0
 _FARTHEST = 1 << 30  # beyond this index, OpenVDB's copies overflow and crash the process (seen at 2,000,000,000)
 
@@ -120,23 +120,6 @@ def _narrowed(source: GridFile, name: str, values: NDArray[Any]) -> NDArray[np.i
     return narrow
 
 
-def _boxes(origins: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-    """Sort blocks of 8³ voxels (n, 3) into boxes that are worth one call: numbers of the blocks, low corner, size."""
-    if not len(origins):
-        return
-    _, node = np.unique(origins // _NODE, axis=0, return_inverse=True)
-    node = node.reshape(-1)  # numpy 2.0 gave it another shape
-    order = np.argsort(node, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(node[order])) + 1):
-        low = origins[members].min(axis=0)
-        size = origins[members].max(axis=0) + LEAF - low
-        if size.prod() > len(members) * (_VOXELS_PER_CALL + LEAF**3):
-            for member in members:
-                yield member[None], origins[member], np.full(3, LEAF)
-        else:
-            yield members, low, size
-
-
 def _fetched(loaded: Any, tree: VdbTree, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Values of all leaves (n, 8, 8, 8[, 3]), and of all tiles (m[, 3]), where they are not known from the tree."""
     vector = tree.background.shape
@@ -146,7 +129,7 @@ def _fetched(loaded: Any, tree: VdbTree, dtype: np.dtype[Any]) -> tuple[NDArray[
         tile_values = tree.tile_values.astype(dtype)
     small = np.flatnonzero(~tree.tile_known & (tree.tile_edges == LEAF))
     blocks = np.concatenate([tree.leaf_origins, tree.tile_origins[small]])
-    for members, low, size in _boxes(blocks):
+    for members, low, size in boxes_of_leaves(blocks):
         box = np.empty((*size, *vector), dtype)
         loaded.copyToArray(box, tuple(low.tolist()))
         split, place = as_leaves(box, size // LEAF), (blocks[members] - low) // LEAF
@@ -167,8 +150,8 @@ def _fetched(loaded: Any, tree: VdbTree, dtype: np.dtype[Any]) -> tuple[NDArray[
 
 @dataclass(frozen=True, eq=False)
 class VdbGrid:
-    """A field to be stored: `values` (nx, ny, nz[, components]) whose first voxel has the index coordinate `low`; or,
-    with `leaf_origins` (n, 3), the leaves (n, 8, 8, 8[, components]) of a sparse field.
+    """A field to be stored: `values` (nx, ny, nz[, components]) or the leaves of a sparse field, whose domain's first
+    voxel has the index coordinate `low`.
 
     Floats and 32 bit integers with one component, floats with two (stored as three, the third is 0) or three. `half`
     stores floats in 16 bits; a field with values beyond ±65504 is stored in 32 bits all the same. Velocities should be
@@ -177,13 +160,12 @@ class VdbGrid:
     """
 
     name: str
-    values: NDArray[Any]
+    values: NDArray[Any] | LeafArray
     low: tuple[int, int, int] = (0, 0, 0)
     transform: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
     background: Background | tuple[float, ...] = 0.0
     grid_class: GridClass = "unknown"
     half: bool = False
-    leaf_origins: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +215,7 @@ def _check_written(part: Path, target: Path, grids: list[tuple[str, int]]) -> No
 
 
 def _vdb_grid(library: Any, grid: VdbGrid) -> tuple[GridKind, Any]:
-    values, background = _storable(grid)
+    origins, values, background = _storable(grid)
     largest = max(
         float(abs(end)) for array in (values, background) for end in (array.min(initial=0), array.max(initial=0))
     )
@@ -255,19 +237,22 @@ def _vdb_grid(library: Any, grid: VdbGrid) -> tuple[GridKind, Any]:
     made.gridClass = getattr(library.GridClass, grid.grid_class.upper().replace(" ", "_"))
     made.saveFloatAsHalf = half
     made.transform = _vdb_transform(library, np.asarray(grid.transform, np.float64))
-    # the library takes an array's memory for C order, whatever its strides say, and refuses what it may not write to
-    if grid.leaf_origins is None:
-        if values.size:
-            made.copyFromArray(np.require(values, None, ["C", "W"]), tuple(int(number) for number in grid.low))
-        return kind, made
-    origins = grid.leaf_origins.astype(np.int64)
-    for members, low, size in _boxes(origins):
-        box = np.empty((*size, *background.shape), values.dtype)
-        box[...] = background
-        x, y, z = ((origins[members] - low) // LEAF).T
-        as_leaves(box, size // LEAF)[x, y, z] = values[members]
-        made.copyFromArray(box, tuple(low.tolist()))
+    for low, box in [(grid.low, values)] if origins is None else _runs(origins, values):
+        if box.size:  # the library takes memory for C order, whatever the strides say, and refuses what is read-only
+            made.copyFromArray(np.require(box, None, ["C", "W"]), tuple(int(number) for number in low))
     return kind, made
+
+
+def _runs(origins: NDArray[np.int64], leaves: NDArray[Any]) -> Iterator[tuple[list[int], NDArray[Any]]]:
+    """Leaves that follow each other along z, and in the arrays, as one box: its low corner, and its values. One box for
+    each leaf would take up to twice as long, wider boxes with gaps as long as that."""
+    follows = (np.diff(origins, axis=0) == (0, 0, LEAF)).all(axis=1)
+    first = np.concatenate([np.ones(min(1, len(origins)), np.bool_), ~follows])
+    starts = np.flatnonzero(first)
+    stops = np.append(starts[1:], len(origins)).tolist()
+    for start, stop, low in zip(starts.tolist(), stops, origins[starts].tolist(), strict=False):
+        box = leaves[start:stop].transpose(1, 2, 0, 3, *range(4, leaves.ndim))
+        yield low, box.reshape(LEAF, LEAF, (stop - start) * LEAF, *leaves.shape[4:])
 
 
 def _vdb_transform(library: Any, transform: NDArray[np.float64]) -> Any:
@@ -281,12 +266,15 @@ def _vdb_transform(library: Any, transform: NDArray[np.float64]) -> Any:
     return result
 
 
-def _storable(grid: VdbGrid) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Values and background as float32 or int32, with no or three components. Raises export-field and not-finite."""
-    values, background = np.asarray(grid.values), np.asarray(grid.background)
-    axes = 3 if grid.leaf_origins is None else 4
-    if grid.leaf_origins is not None and values.shape[:4] != (len(grid.leaf_origins), LEAF, LEAF, LEAF):
-        raise ValueError(f"{len(grid.leaf_origins)} leaves cannot have values of the shape {values.shape}")
+def _storable(grid: VdbGrid) -> tuple[NDArray[np.int64] | None, NDArray[Any], NDArray[Any]]:
+    """The low corners of leaves, if there are any, values and background as float32 or int32 with no or three
+    components. Raises export-field and not-finite."""
+    origins, background = None, np.asarray(grid.background)
+    if isinstance(grid.values, LeafArray):
+        origins, values = grid.values.aligned(grid.low, background)
+    else:
+        values = np.asarray(grid.values)
+    axes = 3 if origins is None else 4
     if values.ndim == axes + 1 and values.shape[-1] == 1:
         values, background = values[..., 0], background.reshape(())
     components = values.shape[axes] if values.ndim == axes + 1 else 1
@@ -309,16 +297,16 @@ def _storable(grid: VdbGrid) -> tuple[NDArray[Any], NDArray[Any]]:
     if components == 2:
         pad = [(0, 0)] * axes + [(0, 1)]
         values, background = np.pad(values, pad), np.pad(background, (0, 1))
-    corners = np.asarray(grid.low if grid.leaf_origins is None else grid.leaf_origins, np.int64)
-    if np.abs(corners).max(initial=0) > _FARTHEST - max(values.shape[:3], default=0):
+    corners = np.asarray(grid.low, np.int64) if origins is None else origins
+    if np.abs(corners).max(initial=0) > _FARTHEST - max(values.shape[axes - 3 : axes]):
         raise fail(
             "export-field",
             f'The field "{grid.name}" lies more than {_FARTHEST:,} voxels from its origin, too far for a VDB file.',
             "Move the domain with its origin in world units instead.",
         )
     if not (np.isfinite(values).all() and np.isfinite(background).all()):
-        raise _not_finite(grid, values)
-    return values, background
+        raise _not_finite(grid, origins, values)
+    return origins, values, background
 
 
 def _as_int32(name: str, values: NDArray[Any]) -> NDArray[np.int32]:
@@ -333,13 +321,13 @@ def _as_int32(name: str, values: NDArray[Any]) -> NDArray[np.int32]:
     return values.astype(np.int32, copy=False)
 
 
-def _not_finite(grid: VdbGrid, values: NDArray[Any]) -> FluidError:
+def _not_finite(grid: VdbGrid, origins: NDArray[np.int64] | None, values: NDArray[Any]) -> FluidError:
     where = "its background"
     bad = np.argwhere(~np.isfinite(values))
-    if len(bad) and grid.leaf_origins is None:
+    if len(bad) and origins is None:
         where = f"voxel {tuple((bad[0][:3] + np.asarray(grid.low)).tolist())}"
-    elif len(bad):
-        where = f"voxel {tuple((bad[0][1:4] + grid.leaf_origins[bad[0][0]]).tolist())}"  # type: ignore[index]
+    elif len(bad) and origins is not None:
+        where = f"voxel {tuple(min((bad[:, 1:4] + origins[bad[:, 0]]).tolist()))}"
     return fail(
         "not-finite",
         f'The field "{grid.name}" is not a finite number at {where}.',

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.volumes.grid import Grid, Tiles
+from fluid_addon.volumes.leaf_array import LeafArray
 from fluid_addon.volumes.nanovdb_reader import read_nvdb
 from fluid_addon.volumes.nanovdb_writer import write_nvdb
 from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, read_vdb, write_vdb
@@ -107,6 +108,13 @@ def test_arrays_of_any_size_and_place_through_nanovdb(tmp_path, seed, kind, size
     assert_same(found, grid)
 
 
+def from_low_corner(grid: Grid) -> tuple[LeafArray, tuple[int, ...]]:
+    """The leaves of a grid, in the smallest box that holds them, and where that box lies."""
+    low = grid.leaf_origins.min(axis=0, initial=2**30)
+    size = grid.leaf_origins.max(axis=0, initial=-(2**30)) + 8 - low
+    return LeafArray((grid.leaf_origins - low) // 8, grid.leaf_values, tuple(size.tolist())), tuple(low.tolist())
+
+
 @given(st.integers(0, 10_000), st.sampled_from(KINDS), st.integers(0, 6), st.sampled_from([1, 30, 1000, 200_000]))
 @ONE_FOLDER
 @pytest.mark.usefixtures("library")
@@ -115,14 +123,8 @@ def test_openvdb(tmp_path, seed, kind, leaves, spread):
     # leaves full of one active value would become tiles, which is as good
     grid.leaf_values[:, 0, 0, 0] = grid.background
     grid.leaf_masks[:, 0, 0, 0] = False
-    stored = VdbGrid(
-        grid.name,
-        grid.leaf_values,
-        transform=grid.transform,
-        background=grid.background,
-        half=kind == "half",
-        leaf_origins=grid.leaf_origins,
-    )
+    leaves, low = from_low_corner(grid)
+    stored = VdbGrid(grid.name, leaves, low, grid.transform, grid.background, half=kind == "half")
     assert write_vdb(tmp_path / "g.vdb", VdbFrame([stored])) == {"density": kind}
     (found,) = read_vdb(tmp_path / "g.vdb")
     assert_same(found, grid)  # whole numbers up to 60 are exact in 16 bits
@@ -201,7 +203,7 @@ def test_parts_that_share_a_place_are_refused(tmp_path):
 def test_files_with_more_voxels_than_the_limit_are_refused_with_both_numbers(tmp_path, monkeypatch):
     grid = sparse_grid(0, "float", 3, 9, tiles=False)
     write_nvdb(tmp_path / "g.nvdb", [grid])
-    write_vdb(tmp_path / "g.vdb", VdbFrame([VdbGrid("g", grid.leaf_values, leaf_origins=grid.leaf_origins)]))
+    write_vdb(tmp_path / "g.vdb", VdbFrame([VdbGrid("g", *from_low_corner(grid))]))
     monkeypatch.setattr("fluid_addon.volumes.grid_file.MAX_VOXELS", 1535)
     for read, name in ((read_nvdb, "g.nvdb"), (read_vdb, "g.vdb")):
         with pytest.raises(FluidError, match=r"1,536 voxels, and 1,535 is the most") as caught:

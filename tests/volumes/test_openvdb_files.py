@@ -8,6 +8,7 @@ import pytest
 
 from fluid_addon import VERSION
 from fluid_addon.diagnostics import FluidError
+from fluid_addon.volumes.leaf_array import LeafArray
 from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, read_vdb, write_vdb
 
 
@@ -169,9 +170,9 @@ def test_numbers_that_are_none_are_refused_with_their_voxel(tmp_path, number):
     assert caught.value.code == "not-finite"
     leaves = np.zeros((2, 8, 8, 8, 3))
     leaves[1, 1, 2, 3, 2] = number
-    origins = np.array([[0, 0, 0], [-8, 16, 800]], np.int32)
+    sparse = LeafArray(np.array([[1, 0, 0], [0, 2, 100]], np.int32), leaves, (16, 24, 808))
     with pytest.raises(FluidError, match=r"\(-7, 18, 803\)"):
-        write_vdb(tmp_path / "f.vdb", VdbFrame([VdbGrid("velocity", leaves, leaf_origins=origins)]))
+        write_vdb(tmp_path / "f.vdb", VdbFrame([VdbGrid("velocity", sparse, (-8, 0, 0))]))
 
 
 @pytest.mark.usefixtures("library")
@@ -271,7 +272,7 @@ def test_places_that_would_crash_openvdb_are_refused(library, tmp_path):
     assert caught.value.code == "grid-file-kind"
     for stored in (
         VdbGrid("far", smoke(), (0, 0, 2**30)),
-        VdbGrid("far", np.ones((1, 8, 8, 8), np.float32), leaf_origins=np.array([[-(2**31), 0, 0]], np.int32)),
+        VdbGrid("far", LeafArray(np.zeros((1, 3), np.int32), np.ones((1, 8, 8, 8)), (8, 8, 8)), (-(2**31), 0, 0)),
     ):
         with pytest.raises(FluidError, match="from its origin") as caught:
             write_vdb(tmp_path / "g.vdb", VdbFrame([stored]))
