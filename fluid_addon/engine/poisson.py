@@ -5,48 +5,52 @@ A cycle is a recording that was encoded once. It ends with the norm of the resid
 whether another one follows. The cycle is the V-cycle of Trottenberg, Oosterlee and Schüller, "Multigrid", 2001, ch. 2,
 begun between its two halves: what is to be smoothed before a coarse correction is smoothed at the end of the cycle
 before. So the residual that is brought to the coarser grid is that of the answer, and its norm costs next to nothing.
+
+In a sparse domain only the cells of active leaves are unknowns; the others are open air. The grids whose cells fit
+into leaves lie in bricks, one for each active leaf, and the coarser ones are dense and know what is air by their faces.
+Sums are taken leaf by leaf on the device and added up by the host in the order of the leaves' linear indices, so that
+neither the storage nor leaves of zeros change a bit of them.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import struct
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 import numpy as np
 
 from ..gpu.device import Device
 from ..gpu.execution import Encoded, Execution
-from ..gpu.kernel import Kernel
 from ..gpu.memory import Buffer, Residence
-from ..gpu.recording import Barrier, Command, Copy, Dispatch, Recording
-from .multigrid import grids
+from ..gpu.recording import Barrier, Command, Copy, Recording
+from .part import Part
+from .poisson_buffers import OMEGA, PoissonBuffers
 from .poisson_level import BLACK, RED, KernelMaker, Level
+from .poisson_sizes import level_shapes, method_of
 from .solver import Solved, Solver
+from .topology import Topology
 
 __all__ = ["Poisson"]
 
-FAN_IN = 512
 SWEEPS_AT_ONCE = 5  # of the method "sweeps", between looks at the residual
 #: A right side whose part beside its mean is smaller than this part of it is a constant, but for rounding.
 ROUNDING = 1e-6
 NEAR_ROUNDING = 1e-5  # of |r| / |b|: below it 32-bit floats may have no more to give
-#: Over-relaxation of the smoothing, but of the half sweeps next to a change of grids: there the colour that was
-#: smoothed last has no residual and the one that is smoothed first needs no correction, so either takes half the work.
-OMEGA = 1.15
 #: A residual of this part of the unknown is made of the rounding of 32-bit floats: nothing can make it smaller.
 FLOOR = 4e-7
 #: Cycles in a row that leave this part of the residual or more: it will not fall any further.
 STALLED, STALLS = 0.98, 3
-NUMBERS = ("mean", "shift", "beta", "alpha")
+#: Recordings that end with four sums and not one.
+OF_FOUR = ("measure", "mean", "preconditioned")
 
 
 class Poisson:
     """One solver of a simulation.
 
     Args:
-        size: voxels of the domain.
+        size: voxels of the domain, in those of the solver's fields.
+        topology: the active leaves of a sparse domain; the unknown has 0 for its background there. None: it is dense.
 
     Attributes:
         solved: how the last solve ended.
@@ -60,90 +64,50 @@ class Poisson:
         maker: KernelMaker,
         solver: Solver,
         size: tuple[int, int, int],
+        topology: Topology | None = None,
     ) -> None:
-        self._device, self._execution, self.solver = device, execution, solver
+        self._execution, self.solver, self._topology = execution, solver, topology
         self.solved = Solved()
         self.converged = True
         self._shift = solver.definition.shift
-        self._maker = maker
-        self._levels: list[Level] = []
-        for grid in reversed(grids(size, solver.sides)):
-            coarse = self._levels[0] if self._levels else None
-            self._levels.insert(0, Level(self._maker, grid, coarse, solver.faces is not None))
-        self._method = solver.definition.method if len(self._levels) > 1 else "sweeps"
-        self._buffers: dict[str, Buffer] = {}
+        self._levels = _levels(maker, solver, size, topology)
+        self._method = method_of(solver, self._levels)
+        name = solver.definition.name
+        self._buffers = PoissonBuffers(device, execution, name, self._levels, self._method)
+        self._version = self._seen = -1
         self._ticket = 0
         self._mean = 0.0
         self._encoded: dict[tuple[int, ...], dict[str, Encoded]] = {}
-        self._sums: dict[tuple[str, int], Kernel] = {}
 
     # ----- memory
 
-    def _sizes(self) -> dict[str, int]:
-        """Bytes of each buffer by its name."""
-        fine = self._levels[0].grid
-        coarse = fine.coarser()
-        blocks = math.prod(-(-n // 4) for n in fine.size)
-        # The sums by blocks need room only while the first coarse grid is not in use.
-        sizes = {"unknown 1": max(4 * coarse.cells, 16 * blocks)}
-        if self._method != "sweeps":
-            for number, level in enumerate(self._levels[1:], 1):
-                sizes.setdefault(f"unknown {number}", 4 * level.grid.cells)
-                sizes[f"rhs {number}"] = 4 * level.grid.cells
-                if level.faces:
-                    sizes[f"faces {number}"] = 4 * level.grid.cells
-        if self._method == "conjugate":
-            sizes["direction"] = sizes["previous"] = 4 * fine.cells
-        most = -(-max(coarse.cells, blocks) // FAN_IN)
-        sizes["sums 0"] = sizes["sums 1"] = 16 * most
-        return sizes
+    def rows(self, part: Part | None = None) -> list[tuple[str, int, Residence]]:
+        """The rows of the memory plan on a part's device, by default the first one's."""
+        return self._buffers.rows() if part is None else []
 
-    def rows(self) -> list[tuple[str, int, Residence]]:
-        """The rows of the memory plan."""
-        sizes, name = self._sizes(), self.solver.definition.name
-        rows = []
-        if "direction" in sizes:
-            rows = [(f"{name}: search direction", sizes.pop("direction"), Residence.DEVICE)]
-            rows.append((f"{name}: last answer", sizes.pop("previous"), Residence.DEVICE))
-        return [*rows, (f"{name}: coarse grids", sum(sizes.values()), Residence.DEVICE)]
+    def allocated(self, part: Part | None = None) -> int:
+        """Bytes of those rows that are allocated already."""
+        return self._buffers.allocated if part is None else 0
 
-    @property
-    def allocated(self) -> int:
-        """Bytes of the plan that are allocated already."""
-        return sum(b.allocated for b in self._buffers.values() if b.residence is Residence.DEVICE)
+    def growth(self, topology: Topology, slots: int) -> int:
+        """Bytes on the device more than now, once a pool of leaves has so many slots."""
+        return sum(self._buffers.sizes(slots).values()) - self._buffers.allocated if topology is self._topology else 0
 
     def realize(self) -> None:
-        """Allocate what is not there yet."""
-        if self._buffers:
-            return
-        name = self.solver.definition.name
-        for part, size in self._sizes().items():
-            self._buffers[part] = Buffer(self._device, f"{name} {part}", size)
-        for part in ("numbers", "coarse numbers"):
-            self._buffers[part] = Buffer(self._device, f"{name} {part}", 4 * len(NUMBERS), Residence.UPLOAD)
-        self._buffers["result"] = Buffer(self._device, f"{name} result", 16, Residence.READBACK)
-        halves = {}
-        for half in itertools.product((RED, BLACK), (1.0, OMEGA)):
-            buffer = Buffer(self._device, f"{name} half sweep", 8, Residence.UPLOAD)
-            assert buffer.host is not None, "upload memory is always mapped"
-            buffer.host[:] = np.frombuffer(struct.pack("<if", *half), np.uint8)
-            halves[half] = self._buffers[f"half sweep {half}"] = buffer
-        for number, level in enumerate(self._levels):
-            level.halves = halves
-            level.numbers = self._buffers["coarse numbers" if number else "numbers"]
-            if number and self._method != "sweeps":
-                level.unknown, level.rhs = self._buffers[f"unknown {number}"], self._buffers[f"rhs {number}"]
-                if level.faces:
-                    level.packed = self._buffers[f"faces {number}"]
+        """Allocate what is not there yet, and anew what the pool of a sparse domain has outgrown."""
+        version = self._topology.version if self._topology else 0
+        if version != self._version:
+            self.close()
+            self._buffers.allocate()
+            self._version, self._seen = version, -1
 
     def close(self) -> None:
+        self._execution.idle()
         for recordings in self._encoded.values():
             for encoded in recordings.values():
                 encoded.close()
         self._encoded.clear()
-        for buffer in self._buffers.values():
-            buffer.close()
-        self._buffers.clear()
+        self._buffers.close()
 
     # ----- recordings
 
@@ -162,38 +126,27 @@ class Poisson:
     def _norm(self, left: int | None, down: bool) -> Iterator[Command]:
         """The squared norm of the residual, which goes to the coarser grid as well where `down`."""
         fine = self._levels[0]
-        partial = self._buffers["unknown 1"]
-        yield from fine.restrict(left, partial, down)
-        yield from self._summed("float", partial, fine.grid.coarser().cells)
+        squares = self._buffers["unknown 1"]
+        yield from fine.restrict(left, squares, down)
+        yield from self._summed("float", squares)
 
-    def _summed(self, value: str, source: Buffer, count: int) -> Iterator[Command]:
-        size = 16 if value == "vec4" else 4
-        side = 0
-        while count > 1:
-            groups = -(-count // FAN_IN)
-            key = (value, count)
-            if key not in self._sums:
-                self._sums[key] = self._maker.make("sum", [f"VALUE {value}"], (64, 1, 1), {3: count})
-            target = self._buffers[f"sums {side}"]
-            yield Dispatch(self._sums[key], (("source", source), ("target", target)), (groups, 1, 1))
-            yield Barrier(("sums",))
-            source, count, side = target, groups, 1 - side
-        yield Copy(source, self._buffers["result"], size)
-
-    def _blocks(self) -> int:
-        return math.prod(-(-n // 4) for n in self._levels[0].grid.size)
+    def _summed(self, value: Literal["float", "vec4"], source: Buffer) -> Iterator[Command]:
+        sums, result = self._buffers["sums"], self._buffers["result"]
+        yield from self._levels[0].sum_by_leaves(value, source, sums)
+        yield Copy(sums, result, (16 if value == "vec4" else 4) * self._buffers.leaves)
 
     def _commands(self) -> dict[str, Callable[[], Iterable[Command]]]:
         """The commands of each recording by its name."""
-        fine, partial = self._levels[0], self._buffers["unknown 1"]
+        fine, blocks = self._levels[0], self._buffers[self._buffers.of_blocks]
         down = self._method != "sweeps"
 
         def measure(centre: bool) -> Iterator[Command]:
-            yield from fine.measure(partial, centre)
-            yield from self._summed("vec4", partial, self._blocks())
+            yield from fine.measure(blocks, centre)
+            yield from self._summed("vec4", blocks)
 
         def begin() -> Iterator[Command]:
-            yield from coarse_grids()
+            if fine.faces:
+                yield from coarse_grids()
             yield from fine.smooth((RED, 1.0), (BLACK, 1.0))
             yield from self._norm(RED, down)
 
@@ -205,23 +158,23 @@ class Poisson:
             yield from self._norm(RED, True)
 
         def coarse_grids() -> Iterator[Command]:
-            if fine.faces:
-                for level in self._levels[:-1]:
+            for level in self._levels[:-1]:
+                if level.coarse is not None and level.coarse.faces:
                     yield from level.coarsen_faces()
 
         def preconditioned() -> Iterator[Command]:
             """A whole V-cycle, the same backwards as forwards, and what a step along its correction needs."""
             assert fine.coarse is not None, "sweeps need no coarser grid"
             direction, previous = self._buffers["direction"], self._buffers["previous"]
-            yield Copy(fine.unknown, previous, 4 * fine.grid.cells)
+            yield Copy(fine.unknown, previous, 4 * fine.stored)
             yield Barrier(("last answer",))
             yield from fine.smooth((RED, OMEGA), (BLACK, OMEGA), (RED, OMEGA), (BLACK, 1.0))
             yield from fine.restrict(RED)
             yield from self._coarse_correction(fine.coarse)
             yield from fine.prolong(RED)
             yield from fine.smooth((BLACK, 1.0), (RED, OMEGA), (BLACK, OMEGA), (RED, OMEGA))
-            yield from fine.measure_step(direction, previous, partial)
-            yield from self._summed("vec4", partial, self._blocks())
+            yield from fine.measure_step(direction, previous, blocks)
+            yield from self._summed("vec4", blocks)
 
         def step() -> Iterator[Command]:
             yield from fine.take_step(self._buffers["direction"], self._buffers["previous"])
@@ -309,6 +262,9 @@ class Poisson:
         definition = self.solver.definition
         if self._method == "sweeps":
             return self._sweep(norm)
+        if self._topology is not None and self._topology.changed != self._seen:
+            self._submit("coarse grids")  # what is air on the dense ones
+            self._seen = self._topology.changed
         if self._method == "conjugate":
             return self._conjugate(norm)
         residual = math.sqrt(self._read("begin")[0]) / norm
@@ -346,7 +302,7 @@ class Poisson:
             zaz, zap, pap, zr = self._read("preconditioned")
             lost = residual < NEAR_ROUNDING and residual > last  # the last direction is made of rounding: begin anew
             beta = -zap / pap if iterations and pap != 0 and not lost else 0.0
-            curvature = zaz + 2 * beta * zap + beta * beta * pap
+            curvature = zaz + (2 * beta * zap + beta * beta * pap if beta else 0.0)  # there may be no last direction
             alpha = zr / curvature if curvature != 0 else 1.0
             self._set_numbers(mean=mean, beta=beta, alpha=alpha)
             last, residual = residual, math.sqrt(self._read("step")[0]) / norm
@@ -360,10 +316,16 @@ class Poisson:
     def _read(self, name: str) -> tuple[float, float, float, float]:
         """Run a recording and wait for the sums that it ends with."""
         self._execution.wait(self._submit(name))
-        result = self._buffers["result"]
+        result, width = self._buffers["result"], 4 if name in OF_FOUR else 1
         result.invalidate()
         assert result.host is not None, "readback memory is always mapped"
-        a, b, c, d = result.host[:16].view(np.float32).tolist()
+        leaves = self._topology.count if self._topology else self._buffers.leaves
+        sums = result.host[: 4 * width * leaves].view(np.float32).reshape(leaves, width)
+        if not leaves:
+            return 0.0, 0.0, 0.0, 0.0
+        with np.errstate(all="ignore"):  # what is not finite stays so, and is seen to by those who asked
+            total = np.add.accumulate(sums, axis=0, dtype=np.float64)[-1]
+        a, b, c, d = [*total.tolist(), 0.0, 0.0, 0.0][:4]
         return a, b, c, d
 
     def _set_numbers(self, **changed: float) -> None:
@@ -375,3 +337,11 @@ class Poisson:
             assert host is not None, "upload memory is always mapped"
             values = [mean, self._shift, changed.get("beta", 0.0), changed.get("alpha", 0.0)]
             host[:] = np.array(values, np.float32).view(np.uint8)
+
+
+def _levels(maker: KernelMaker, solver: Solver, size: tuple[int, int, int], topology: Topology | None) -> list[Level]:
+    """The grids, the finest first; those whose cells fit into leaves lie in bricks where there is a topology."""
+    levels: list[Level] = []
+    for shape in reversed(level_shapes(solver, size, topology is not None)):
+        levels.insert(0, Level(maker, shape, levels[0] if levels else None, topology if shape.in_bricks else None))
+    return levels

@@ -82,6 +82,11 @@ class Solver:
     faces: Field | None
     sides: tuple[Side, ...]
 
+    @property
+    def fields(self) -> list[Field]:
+        """The fields that it works on."""
+        return [field for field in (self.unknown, self.rhs, self.faces) if field is not None]
+
 
 def checked_solver(definition: SolverDefinition, fields: Mapping[str, Field], domain: Domain) -> Solver:
     """Hold a definition against the fields and the domain.

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ..gpu.compiler import Compiler
 from ..gpu.device import Device
 from ..gpu.execution import Execution
 from ..gpu.kernel import KernelLibrary
 from ..gpu.memory import Residence
+from .part import Part
 from .poisson import Poisson
 from .poisson_level import KernelMaker
+from .poisson_slabs import SlabPoisson
 from .solver import Solved, Solver
+from .topology import Topology
 
 __all__ = ["Solvers"]
 
@@ -22,24 +26,41 @@ class Solvers:
 
     def __init__(self, device: Device, library: KernelLibrary, execution: Execution, compiler: Compiler) -> None:
         maker = KernelMaker(library, compiler, device.info)
-        self._make: Callable[[Solver, tuple[int, int, int]], Poisson] = lambda solver, size: Poisson(
-            device, execution, maker, solver, size
+        self._make: Callable[[Solver, tuple[int, int, int], Topology | None], Poisson] = partial(
+            Poisson, device, execution, maker
         )
         self._poisson: dict[str, Poisson] = {}
         self._unsolved: dict[str, Solved] = {}
 
-    def add(self, solver: Solver, size: tuple[int, int, int]) -> None:
-        """A solver on a grid of `size` voxels."""
-        self._poisson[solver.definition.name] = self._make(solver, size)
+    def add(self, solver: Solver, size: tuple[int, int, int], topology: Topology | None = None) -> None:
+        """A solver on a grid of `size` voxels, of which those of active leaves count where there is a topology."""
+        self._poisson[solver.definition.name] = self._make(solver, size, topology)
 
-    def rows(self) -> list[tuple[str, int, Residence]]:
-        """The rows of the memory plan."""
-        return [row for poisson in self._poisson.values() for row in poisson.rows()]
+    def add_slabs(self, poisson: SlabPoisson) -> None:
+        """A solver whose finest grid lies in the slabs of several devices."""
+        self._poisson[poisson.solver.definition.name] = poisson
 
-    @property
-    def allocated(self) -> int:
-        """Bytes of the plan that are allocated already."""
-        return sum(poisson.allocated for poisson in self._poisson.values())
+    def of_slabs(self, name: str) -> bool:
+        """Whether a solver works on the slabs as they are, on all ranks."""
+        return isinstance(self._poisson.get(name), SlabPoisson)
+
+    def forget(self) -> None:
+        """Parts hold other leaves now."""
+        for poisson in self._poisson.values():
+            if isinstance(poisson, SlabPoisson):
+                poisson.forget()
+
+    def rows(self, part: Part | None = None) -> list[tuple[str, int, Residence]]:
+        """The rows of the memory plan on a part's device; None: the first one's."""
+        return [row for poisson in self._poisson.values() for row in poisson.rows(part)]
+
+    def allocated(self, part: Part | None = None) -> int:
+        """Bytes of those rows that are allocated already."""
+        return sum(poisson.allocated(part) for poisson in self._poisson.values())
+
+    def growth(self, topology: Topology, slots: int) -> int:
+        """Bytes more than now, once a pool of leaves has so many slots."""
+        return sum(poisson.growth(topology, slots) for poisson in self._poisson.values())
 
     def realize(self) -> None:
         for poisson in self._poisson.values():

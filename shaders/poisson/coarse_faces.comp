@@ -2,8 +2,8 @@
 // How open the faces of a coarser grid are: the mean over the cells' faces that lie on each, of those between two
 // cells of the fluid. What passes from a cell of the fluid into open air becomes a leak of the coarse cell that holds
 // it: neither "air if all are" (which moves the surface outwards, and cycles diverge) nor "air if any is" (inwards,
-// and they are slow) keeps the surface where it is. A coarse cell is open air where all of its cells are. "variant"
-// defines FACES.
+// and they are slow) keeps the surface where it is. A coarse cell is open air where all of its cells are, and
+// leaves that are not active are. "variant" defines what applies of FACES, without which all faces are open, and BRICK.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require
@@ -13,16 +13,12 @@
 #include "poisson.glsl"
 
 layout(set = 0, binding = 1, scalar) uniform Addresses {
+    TOPOLOGY
+#ifdef FACES
     ReadFaces faces;
+#endif
     Faces coarse_faces;
 };
-
-const int SPAN_X = SIZE_X > 1 ? 2 : 1;
-const int SPAN_Y = SIZE_Y > 1 ? 2 : 1;
-const int SPAN_Z = SIZE_Z > 1 ? 2 : 1;
-const int COARSE_X = (SIZE_X + SPAN_X - 1) / SPAN_X;
-const int COARSE_Y = (SIZE_Y + SPAN_Y - 1) / SPAN_Y;
-const int COARSE_Z = (SIZE_Z + SPAN_Z - 1) / SPAN_Z;
 
 // The cell's face towards low x, y, z: 0 where it is a wall or the cell beyond is air. `leak` grows by what leads
 // into air.
@@ -31,10 +27,24 @@ uint between(const uint open, const bool here, const bool beyond, inout uint lea
     return here || beyond ? 0u : open;
 }
 
+const uint AIR = 255u << 24;
+
+// The faces of the cell at an index; of `own`, where there is no such cell.
+uint faces_at(const int index, const bool there, const uint own) {
+#ifdef FACES
+    uint packed = faces.v[index];
+#else
+    uint packed = 0xffffffu;
+#endif
+    packed |= in_background(index) ? AIR : 0u;
+    return there ? packed : own;
+}
+
 void main() {
-    int cz = int(gl_GlobalInvocationID.x);
-    int cy = int(gl_GlobalInvocationID.y);
-    int cx = int(gl_GlobalInvocationID.z);
+    ivec3 item = COARSE_WORK(COARSE_BRICK, COARSE_BRICK, COARSE_BRICK);
+    int cz = item.z;
+    int cy = item.y;
+    int cx = first_coarse_plane(item.x);
     if (cz >= COARSE_Z || cy >= COARSE_Y || cx >= COARSE_X) {
         return;
     }
@@ -53,14 +63,15 @@ void main() {
                 if (x >= SIZE_X || y >= SIZE_Y || z >= SIZE_Z) {
                     continue;
                 }
-                uint own = faces.v[cell_index(x, y, z)];
+                bool held = IN_LEAF(x, y, z);
+                uint own = faces_at(cell_index(x, y, z), held, AIR);
                 bool here = is_open_air(own);
-                uint xl = faces.v[cell_index(before(x, SIZE_X, PERIODIC_X), y, z)];
-                uint yl = faces.v[cell_index(x, before(y, SIZE_Y, PERIODIC_Y), z)];
-                uint zl = faces.v[cell_index(x, y, before(z, SIZE_Z, PERIODIC_Z))];
-                uint xh = faces.v[cell_index(after(x, SIZE_X, PERIODIC_X), y, z)];
-                uint yh = faces.v[cell_index(x, after(y, SIZE_Y, PERIODIC_Y), z)];
-                uint zh = faces.v[cell_index(x, y, after(z, SIZE_Z, PERIODIC_Z))];
+                uint xl = faces_at(near_x(x - 1, y, z), is_there_x(x - 1), own);
+                uint yl = faces_at(near_y(x, y - 1, z), is_there_y(y - 1), own);
+                uint zl = faces_at(near_z(x, y, z - 1), is_there_z(z - 1), own);
+                uint xh = faces_at(near_x(x + 1, y, z), is_there_x(x + 1), own);
+                uint yh = faces_at(near_y(x, y + 1, z), is_there_y(y + 1), own);
+                uint zh = faces_at(near_z(x, y, z + 1), is_there_z(z + 1), own);
                 uvec3 part = uvec3(
                     between(own & 255u, here, is_open_air(xl), direct),
                     between(own >> 8 & 255u, here, is_open_air(yl), direct),
@@ -84,9 +95,13 @@ void main() {
         }
     }
     open = (open + count / 2u) / max(count, uvec3(1u));
-    // In units of one over the square of the coarse cell's edge, by sixteenths: faces of the finest grid count in
+    // In units of one over the square of the coarse cell's edge, by sixteenths: faces that lead into air count in
     // full; the centre of a larger cell lies further from the air, so what was a leak already counts half.
+#ifdef FACES
     uint leak = LEAK == 0.0 ? (direct * 64u / 255u) / cells : inherited * 2u / cells;
+#else
+    uint leak = (direct * 64u / 255u) / cells;
+#endif
     uint flag = air == cells ? 255u : min(leak, 254u);
-    coarse_faces.v[(cx * COARSE_Y + cy) * COARSE_Z + cz] = open.x | open.y << 8 | open.z << 16 | flag << 24;
+    coarse_faces.v[coarse_index(cx, cy, cz)] = open.x | open.y << 8 | open.z << 16 | flag << 24;
 }

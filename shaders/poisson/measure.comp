@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What is to be known of a right side before it is solved for: over the cells that are not open air and have an open
 // face, its sum and the sum of its squares (less the mean, which is 0 at first), and their number; and the number of
-// cells of open air. The unknown becomes 0 in open air. An invocation has 4x4x4 cells, or fewer at the ends.
-// "variant" defines what applies of FACES, and CENTRE: the sum is of the unknown, which stays as it is.
+// cells of open air, and of those with an open face to a leaf that is not active. The unknown becomes 0 in open air. An
+// invocation has BLOCK cells along each edge, or fewer at the ends.
+// "variant" defines BLOCK, and what applies of BRICK, FACES, and CENTRE: the sum is of the unknown, which stays.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require
@@ -13,6 +14,7 @@
 
 layout(buffer_reference, scalar, buffer_reference_align = 4) restrict writeonly buffer Sums { vec4 v[]; };
 layout(set = 0, binding = 1, scalar) uniform Addresses {
+    TOPOLOGY
     Floats unknown;
     ReadFloats rhs;
     Numbers numbers;
@@ -22,30 +24,46 @@ layout(set = 0, binding = 1, scalar) uniform Addresses {
     Sums sums;
 };
 
+// Whether a cell has an open face to a leaf that is not active; to what lies beyond an end it has none.
+bool meets_background(const int x, const int y, const int z, const Couplings c) {
+#ifdef BRICK
+    int lx = leaf.at.x * BRICK, ly = leaf.at.y * BRICK, lz = leaf.at.z * BRICK;
+    int hx = min(lx + BRICK, SIZE_X) - 1, hy = min(ly + BRICK, SIZE_Y) - 1, hz = min(lz + BRICK, SIZE_Z) - 1;
+    return x == lx && leaf.xl == 0 && is_there_x(x - 1) && c.xl != 0.0 ||
+           x == hx && leaf.xh == 0 && is_there_x(x + 1) && c.xh != 0.0 ||
+           y == ly && leaf.yl == 0 && is_there_y(y - 1) && c.yl != 0.0 ||
+           y == hy && leaf.yh == 0 && is_there_y(y + 1) && c.yh != 0.0 ||
+           z == lz && leaf.zl == 0 && is_there_z(z - 1) && c.zl != 0.0 ||
+           z == hz && leaf.zh == 0 && is_there_z(z + 1) && c.zh != 0.0;
+#else
+    return false;
+#endif
+}
+
 void main() {
-    ivec3 blocks = (ivec3(SIZE_X, SIZE_Y, SIZE_Z) + 3) / 4;
-    ivec3 block = ivec3(gl_GlobalInvocationID.zyx);
-    if (any(greaterThanEqual(block, blocks))) {
+    ivec3 block = WORK(BRICK / BLOCK, BRICK / BLOCK, BRICK / BLOCK);
+    int first_x = first_own_plane(block.x, BLOCK);
+    if (first_x >= SIZE_X || block.y * BLOCK >= SIZE_Y || block.z * BLOCK >= SIZE_Z) {
         return;
     }
     float mean = numbers.mean;
     float shift = numbers.shift;
-    vec4 sum = vec4(0.0); // of the right side, of its squares, cells, cells of air
-    for (int dx = 0; dx < 4; dx++) {
-        for (int dy = 0; dy < 4; dy++) {
-            for (int dz = 0; dz < 4; dz++) {
-                int x = block.x * 4 + dx;
-                int y = block.y * 4 + dy;
-                int z = block.z * 4 + dz;
+    precise vec4 sum = vec4(0.0); // of the right side, of its squares, cells, cells of air
+    for (int dx = 0; dx < BLOCK; dx++) {
+        for (int dy = 0; dy < BLOCK; dy++) {
+            for (int dz = 0; dz < BLOCK; dz++) {
+                int x = first_x + dx;
+                int y = block.y * BLOCK + dy;
+                int z = block.z * BLOCK + dz;
                 if (x < SIZE_X && y < SIZE_Y && z < SIZE_Z) {
                     int i = cell_index(x, y, z);
                     Couplings c = couplings(x, y, z);
                     bool air = in_air_side(x, y, z);
 #ifdef FACES
                     uint packed = faces.v[i];
-                    uint nx = faces.v[cell_index(after(x, SIZE_X, PERIODIC_X), y, z)];
-                    uint ny = faces.v[cell_index(x, after(y, SIZE_Y, PERIODIC_Y), z)];
-                    uint nz = faces.v[cell_index(x, y, after(z, SIZE_Z, PERIODIC_Z))];
+                    uint nx = faces.v[near_x(x + 1, y, z)];
+                    uint ny = faces.v[near_y(x, y + 1, z)];
+                    uint nz = faces.v[near_z(x, y, z + 1)];
                     close_faces(c, x, y, z, packed, nx, ny, nz);
                     air = air || is_open_air(packed);
 #endif
@@ -60,11 +78,16 @@ void main() {
 #else
                         float v = rhs.v[i] - mean;
 #endif
-                        sum += vec4(v, v * v, 1.0, 0.0);
+                        sum += vec4(v, v * v, 1.0, meets_background(x, y, z, c) ? 1.0 : 0.0);
                     }
                 }
             }
         }
     }
-    sums.v[(block.x * blocks.y + block.y) * blocks.z + block.z] = sum;
+#ifdef BRICK
+    sums.v[brick_own(BRICK / BLOCK, block.x, block.y, block.z)] = sum;
+#else
+    const int blocks_y = (SIZE_Y + BLOCK - 1) / BLOCK, blocks_z = (SIZE_Z + BLOCK - 1) / BLOCK;
+    sums.v[(block.x * blocks_y + block.y) * blocks_z + block.z] = sum;
+#endif
 }

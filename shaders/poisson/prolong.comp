@@ -3,7 +3,8 @@
 // without reading it, so only cells of COLOUR are corrected, or all of them with EVERY.
 // Interpolation is linear, from the coarse cell that holds the cell and the three coarse cells nearest to it beyond its
 // faces; a closed face passes nothing on, so that what lies behind a wall stays there.
-// An invocation has a column of cells that are PAIRS coarse cells along z. "variant" defines PAIRS, and FACES.
+// An invocation has a column of cells that are PAIRS coarse cells along z. "variant" defines PAIRS, and what applies of BRICK, FACES
+// and COARSE_FACES (those of the coarser grid).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require
@@ -28,20 +29,16 @@ layout(constant_id = 45) const float TOWARDS_Z_BUT_ONE = 0.25;
 layout(constant_id = 46) const float TOWARDS_Z_LAST = 0.25;
 
 layout(set = 0, binding = 1, scalar) uniform Addresses {
+    TOPOLOGY
     Floats unknown;
     ReadFloats coarse;
 #ifdef FACES
     ReadFaces faces;
+#endif
+#ifdef COARSE_FACES
     ReadFaces coarse_faces;
 #endif
 };
-
-const int SPAN_X = SIZE_X > 1 ? 2 : 1;
-const int SPAN_Y = SIZE_Y > 1 ? 2 : 1;
-const int SPAN_Z = SIZE_Z > 1 ? 2 : 1;
-const int COARSE_X = (SIZE_X + SPAN_X - 1) / SPAN_X;
-const int COARSE_Y = (SIZE_Y + SPAN_Y - 1) / SPAN_Y;
-const int COARSE_Z = (SIZE_Z + SPAN_Z - 1) / SPAN_Z;
 
 float towards_x(const int i) {
     return i == 0 ? TOWARDS_X_0 : i == SIZE_X - 1 ? TOWARDS_X_LAST : i == 1 ? TOWARDS_X_1
@@ -58,14 +55,11 @@ float towards_z(const int i) {
         : i == SIZE_Z - 2 ? TOWARDS_Z_BUT_ONE : 0.25;
 }
 
-int coarse_index(const int x, const int y, const int z) {
-    return (x * COARSE_Y + y) * COARSE_Z + z;
-}
-
 void main() {
-    int z0 = int(gl_GlobalInvocationID.x) * PAIRS;
-    int cy = int(gl_GlobalInvocationID.y);
-    int cx = int(gl_GlobalInvocationID.z);
+    ivec3 item = COARSE_WORK(COARSE_BRICK, COARSE_BRICK, COARSE_BRICK / PAIRS);
+    int z0 = item.z * PAIRS;
+    int cy = item.y;
+    int cx = first_coarse_plane(item.x);
     if (z0 >= COARSE_Z || cy >= COARSE_Y || cx >= COARSE_X) {
         return;
     }
@@ -74,37 +68,32 @@ void main() {
     bool has_xh = PERIODIC_X || cx < COARSE_X - 1;
     bool has_yl = PERIODIC_Y || cy > 0;
     bool has_yh = PERIODIC_Y || cy < COARSE_Y - 1;
-    int x_low = before(cx, COARSE_X, PERIODIC_X);
-    int x_high = after(cx, COARSE_X, PERIODIC_X);
-    int y_low = before(cy, COARSE_Y, PERIODIC_Y);
-    int y_high = after(cy, COARSE_Y, PERIODIC_Y);
     float row[PAIRS + 2];
     for (int k = 0; k < PAIRS + 2; k++) {
         int z = z0 - 1 + k;
         bool there = PERIODIC_Z || uint(z) < uint(COARSE_Z);
-        z = z < 0 ? before(0, COARSE_Z, PERIODIC_Z) : z >= COARSE_Z ? PERIODIC_Z ? z % COARSE_Z : COARSE_Z - 1 : z;
-        float v = coarse.v[coarse_index(cx, cy, z)];
+        float v = coarse.v[coarse_near_z(cx, cy, z)];
         row[k] = there ? v : 0.0;
     }
     for (int p = 0; p < PAIRS; p++) {
         int cz = min(z0 + p, COARSE_Z - 1);
         float own = row[p + 1];
         // What each side adds for a full step towards it.
-        float xl = coarse.v[coarse_index(x_low, cy, cz)];
-        float xh = coarse.v[coarse_index(x_high, cy, cz)];
-        float yl = coarse.v[coarse_index(cx, y_low, cz)];
-        float yh = coarse.v[coarse_index(cx, y_high, cz)];
+        precise float xl = coarse.v[coarse_near_x(cx - 1, cy, cz)];
+        precise float xh = coarse.v[coarse_near_x(cx + 1, cy, cz)];
+        precise float yl = coarse.v[coarse_near_y(cx, cy - 1, cz)];
+        precise float yh = coarse.v[coarse_near_y(cx, cy + 1, cz)];
         xl = (has_xl ? xl : 0.0) - own;
         xh = (has_xh ? xh : 0.0) - own;
         yl = (has_yl ? yl : 0.0) - own;
         yh = (has_yh ? yh : 0.0) - own;
-        float zl = row[p] - own;
-        float zh = row[p + 2] - own;
-#ifdef FACES
+        precise float zl = row[p] - own;
+        precise float zh = row[p + 2] - own;
+#ifdef COARSE_FACES
         uint packed = coarse_faces.v[coarse_index(cx, cy, cz)];
-        uint nx = coarse_faces.v[coarse_index(x_high, cy, cz)];
-        uint ny = coarse_faces.v[coarse_index(cx, y_high, cz)];
-        uint nz = coarse_faces.v[coarse_index(cx, cy, after(cz, COARSE_Z, PERIODIC_Z))];
+        uint nx = coarse_faces.v[coarse_near_x(cx + 1, cy, cz)];
+        uint ny = coarse_faces.v[coarse_near_y(cx, cy + 1, cz)];
+        uint nz = coarse_faces.v[coarse_near_z(cx, cy, cz + 1)];
         const float unit = 1.0 / 255.0;
         xl *= float(packed & 255u) * unit;
         yl *= float(packed >> 8 & 255u) * unit;
@@ -117,7 +106,7 @@ void main() {
             for (int dy = 0; dy < SPAN_Y; dy++) {
                 int x = cx * SPAN_X + dx;
                 int y = cy * SPAN_Y + dy;
-                float value = own;
+                precise float value = own;
                 if (SPAN_X == 2) {
                     value += towards_x(x) * (dx == 0 ? xl : xh);
                 }
@@ -129,18 +118,19 @@ void main() {
                 int last = EVERY != 0 ? SPAN_Z - 1 : SPAN_Z == 1 ? 0 : odd;
                 for (int dz = first; dz <= last; dz++) {
                     int z = SPAN_Z * (z0 + p) + dz;
-                    float v = value;
+                    precise float v = value;
                     if (SPAN_Z == 2) {
                         v += towards_z(z) * (dz == 0 ? zl : zh);
                     }
-                    if (x < SIZE_X && y < SIZE_Y && z < SIZE_Z && !in_air_side(x, y, z)) {
+                    if (x < SIZE_X && y < SIZE_Y && z < SIZE_Z && !in_air_side(x, y, z) && IN_LEAF(x, y, z)) {
                         int i = cell_index(x, y, z);
 #ifdef FACES
                         if (is_open_air(faces.v[i])) {
                             continue;
                         }
 #endif
-                        unknown.v[i] += v;
+                        precise float corrected = unknown.v[i] + v;
+                        unknown.v[i] = corrected;
                     }
                 }
             }

@@ -3,8 +3,8 @@
 // next coarser grid, and the sum of its squares over them, the first level of the norm.
 // An invocation has a column of cells that become PAIRS coarse cells along z. After half a sweep the cells of that
 // colour have no residual left, so only those of COLOUR are computed, or all of them with EVERY.
-// "variant" defines PAIRS, and what applies of FACES, COARSE (there is a coarser grid) and NORM (sums of squares are
-// wanted).
+// "variant" defines PAIRS, and what applies of BRICK, FACES, COARSE (there is a coarser grid) and NORM (sums of squares
+// are wanted).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require
@@ -26,6 +26,7 @@ layout(constant_id = 42) const float COARSE_WIDTH_Z_LAST = 1.0;
 layout(constant_id = 43) const float COARSE_WIDTH_Z = 1.0;
 
 layout(set = 0, binding = 1, scalar) uniform Addresses {
+    TOPOLOGY
     ReadFloats unknown;
     ReadFloats rhs;
     Numbers numbers;
@@ -40,20 +41,14 @@ layout(set = 0, binding = 1, scalar) uniform Addresses {
 #endif
 };
 
-const int SPAN_X = SIZE_X > 1 ? 2 : 1;
-const int SPAN_Y = SIZE_Y > 1 ? 2 : 1;
-const int SPAN_Z = SIZE_Z > 1 ? 2 : 1;
-const int COARSE_X = (SIZE_X + SPAN_X - 1) / SPAN_X;
-const int COARSE_Y = (SIZE_Y + SPAN_Y - 1) / SPAN_Y;
-const int COARSE_Z = (SIZE_Z + SPAN_Z - 1) / SPAN_Z;
-
 // The part of its coarse cell that a cell fills.
 float part(const int x, const int y, const int z) {
     int cx = x / SPAN_X, cy = y / SPAN_Y, cz = z / SPAN_Z;
-    float coarse = cx == 0 ? COARSE_WIDTH_X_0 : cx == COARSE_X - 1 ? COARSE_WIDTH_X_LAST : COARSE_WIDTH_X;
+    precise float coarse = cx == 0 ? COARSE_WIDTH_X_0 : cx == COARSE_X - 1 ? COARSE_WIDTH_X_LAST : COARSE_WIDTH_X;
     coarse *= cy == 0 ? COARSE_WIDTH_Y_0 : cy == COARSE_Y - 1 ? COARSE_WIDTH_Y_LAST : COARSE_WIDTH_Y;
     coarse *= cz == 0 ? COARSE_WIDTH_Z_0 : cz == COARSE_Z - 1 ? COARSE_WIDTH_Z_LAST : COARSE_WIDTH_Z;
-    return coarse / (width_x(x) * width_y(y) * width_z(z));
+    precise float filled = coarse / (width_x(x) * width_y(y) * width_z(z));
+    return filled;
 }
 
 // The residual of cell z, whose neighbours along z are given.
@@ -65,39 +60,50 @@ float residual(
     Couplings c = couplings(x, y, z);
     bool air = in_air_side(x, y, z);
     float leak = 0.0;
-    int x_high = after(x, SIZE_X, PERIODIC_X);
-    int y_high = after(y, SIZE_Y, PERIODIC_Y);
 #ifdef FACES
     uint packed = faces.v[i];
-    uint nx = faces.v[cell_index(x_high, y, z)];
-    uint ny = faces.v[cell_index(x, y_high, z)];
-    uint nz = faces.v[cell_index(x, y, after(z, SIZE_Z, PERIODIC_Z))];
+    uint nx = faces.v[near_x(x + 1, y, z)];
+    uint ny = faces.v[near_y(x, y + 1, z)];
+    uint nz = faces.v[near_z(x, y, z + 1)];
     close_faces(c, x, y, z, packed, nx, ny, nz);
     air = air || is_open_air(packed);
     leak = leak_of(packed);
 #endif
-    float xl = unknown.v[cell_index(before(x, SIZE_X, PERIODIC_X), y, z)];
-    float xh = unknown.v[cell_index(x_high, y, z)];
-    float yl = unknown.v[cell_index(x, before(y, SIZE_Y, PERIODIC_Y), z)];
-    float yh = unknown.v[cell_index(x, y_high, z)];
-    float sum = rhs.v[i] - mean + (shift + leak) * own;
-    sum -= c.xl * ((PERIODIC_X || x > 0 ? xl : 0.0) - own) + c.xh * ((PERIODIC_X || x < SIZE_X - 1 ? xh : 0.0) - own);
-    sum -= c.yl * ((PERIODIC_Y || y > 0 ? yl : 0.0) - own) + c.yh * ((PERIODIC_Y || y < SIZE_Y - 1 ? yh : 0.0) - own);
+    float xl = unknown.v[near_x(x - 1, y, z)];
+    float xh = unknown.v[near_x(x + 1, y, z)];
+    float yl = unknown.v[near_y(x, y - 1, z)];
+    float yh = unknown.v[near_y(x, y + 1, z)];
+    precise float sum = rhs.v[i] - mean + (shift + leak) * own;
+    sum -= c.xl * ((is_there_x(x - 1) ? xl : 0.0) - own) + c.xh * ((is_there_x(x + 1) ? xh : 0.0) - own);
+    sum -= c.yl * ((is_there_y(y - 1) ? yl : 0.0) - own) + c.yh * ((is_there_y(y + 1) ? yh : 0.0) - own);
     sum -= c.zl * (zl - own) + c.zh * (zh - own);
     return air || total(c) + leak + shift == 0.0 ? 0.0 : sum;
 }
 
+// A cell whose z may lie one beyond the ends; 0 where there is none.
+float at_z(const int x, const int y, const int z) {
+    float v = unknown.v[near_z(x, y, z)];
+    return is_there_z(z) ? v : 0.0;
+}
+
+#if defined(BRICK) && !defined(COARSE_BRICK)
+#define IN_ROW(k) at_z(x, y, SPAN_Z * z0 - 1 + (k))
+#else
+#define IN_ROW(k) row[k]
+#endif
+
 void main() {
-    int z0 = int(gl_GlobalInvocationID.x) * PAIRS;
-    int cy = int(gl_GlobalInvocationID.y);
-    int cx = int(gl_GlobalInvocationID.z);
+    ivec3 item = COARSE_WORK(COARSE_BRICK, COARSE_BRICK, COARSE_BRICK / PAIRS);
+    int z0 = item.z * PAIRS;
+    int cy = item.y;
+    int cx = first_coarse_plane(item.x);
     if (z0 >= COARSE_Z || cy >= COARSE_Y || cx >= COARSE_X) {
         return;
     }
     float mean = numbers.mean;
     float shift = numbers.shift;
-    float sums[PAIRS];
-    float squared[PAIRS];
+    precise float sums[PAIRS];
+    precise float squared[PAIRS];
     for (int p = 0; p < PAIRS; p++) {
         sums[p] = 0.0;
         squared[p] = 0.0;
@@ -109,34 +115,34 @@ void main() {
             bool row_there = x < SIZE_X && y < SIZE_Y;
             x = min(x, SIZE_X - 1);
             y = min(y, SIZE_Y - 1);
+#if !defined(BRICK) || defined(COARSE_BRICK)
             // The row from one cell before the column to one after it.
             float row[2 * PAIRS + 2];
             for (int k = 0; k < 2 * PAIRS + 2; k++) {
-                int z = SPAN_Z * z0 - 1 + k;
-                bool there = PERIODIC_Z || uint(z) < uint(SIZE_Z);
-                z = z < 0 ? before(0, SIZE_Z, PERIODIC_Z) : z >= SIZE_Z ? PERIODIC_Z ? z % SIZE_Z : SIZE_Z - 1 : z;
-                float v = unknown.v[cell_index(x, y, z)];
-                row[k] = there ? v : 0.0;
+                row[k] = at_z(x, y, SPAN_Z * z0 - 1 + k);
             }
+#endif
             int odd = (x + y + COLOUR) & 1;
             for (int p = 0; p < PAIRS; p++) {
                 int z = SPAN_Z * (z0 + p);
                 if (EVERY != 0 || SPAN_Z == 1) {
                     for (int dz = 0; dz < SPAN_Z; dz++) {
                         int k = SPAN_Z * p + dz + 1;
-                        bool there = row_there && z + dz < SIZE_Z;
-                        float r = residual(x, y, min(z + dz, SIZE_Z - 1), row[k], row[k - 1], row[k + 1], mean, shift);
+                        int at = min(z + dz, SIZE_Z - 1);
+                        bool there = IN_LEAF(x, y, at) && row_there && z + dz < SIZE_Z;
+                        float r = residual(x, y, at, IN_ROW(k), IN_ROW(k - 1), IN_ROW(k + 1), mean, shift);
                         r = there ? r : 0.0;
                         sums[p] += r * part(x, y, z + dz);
                         squared[p] += r * r;
                     }
                 } else {
                     int k = 2 * p + 1;
-                    float own = odd == 1 ? row[k + 1] : row[k];
-                    float zl = odd == 1 ? row[k] : row[k - 1];
-                    float zh = odd == 1 ? row[k + 2] : row[k + 1];
-                    bool there = row_there && z + odd < SIZE_Z;
-                    float r = residual(x, y, min(z + odd, SIZE_Z - 1), own, zl, zh, mean, shift);
+                    int at = min(z + odd, SIZE_Z - 1);
+                    bool there = IN_LEAF(x, y, at) && row_there && z + odd < SIZE_Z;
+                    float own = odd == 1 ? IN_ROW(k + 1) : IN_ROW(k);
+                    float zl = odd == 1 ? IN_ROW(k) : IN_ROW(k - 1);
+                    float zh = odd == 1 ? IN_ROW(k + 2) : IN_ROW(k + 1);
+                    float r = residual(x, y, at, own, zl, zh, mean, shift);
                     r = there ? r : 0.0;
                     sums[p] += r * part(x, y, z + odd);
                     squared[p] += r * r;
@@ -147,12 +153,19 @@ void main() {
     for (int p = 0; p < PAIRS; p++) {
         int cz = z0 + p;
         if (cz < COARSE_Z) {
-            int i = (cx * COARSE_Y + cy) * COARSE_Z + cz;
+            int i = coarse_index(cx, cy, cz);
 #ifdef COARSE
             coarse_rhs.v[i] = sums[p];
 #endif
 #ifdef NORM
+#ifdef SLAB
+            int own = cx - OWN_FIRST / 2;
+            if (uint(own) < uint((OWN_PLANES + 1) / 2)) {
+                squares.v[(own * COARSE_Y + cy) * COARSE_Z + cz] = squared[p];
+            }
+#else
             squares.v[i] = squared[p];
+#endif
 #endif
         }
     }

@@ -3,8 +3,8 @@
 // or goes beyond it.
 // An invocation has ROWS rows along x, each of PAIRS pairs along z; one cell of a pair has the colour. All that it
 // reads are cells of the other colour, which nobody writes meanwhile. "variant" defines ROWS, PAIRS, and what applies
-// of FACES (a field says how open faces are) and FROM_ZERO (the other colour is 0 and is written as such: the first
-// half of the first sweep on a coarse grid).
+// of BRICK (see poisson.glsl), FACES (a field says how open faces are) and FROM_ZERO (the other colour is 0 and is
+// written as such: the first half of the first sweep on a coarse grid).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require
@@ -21,6 +21,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 4) restrict readonly b
 };
 
 layout(set = 0, binding = 1, scalar) uniform Addresses {
+    TOPOLOGY
     Floats unknown;
     ReadFloats rhs;
     Numbers numbers;
@@ -30,10 +31,39 @@ layout(set = 0, binding = 1, scalar) uniform Addresses {
     Half half_sweep;
 };
 
+// Whether blocks never reach beyond an end of the domain, so that nothing has to be asked.
+const bool WHOLE_X = SIZE_X % ROWS == 0;
+#if defined(BRICK) && BRICK % 2 != 0
+const bool WHOLE_Z = false;
+#else
+const bool WHOLE_Z = SIZE_Z % (2 * PAIRS) == 0;
+#endif
+
+// Where the cells lie that `other` has: in row r of the block, or in the rows beside it.
+int near_block(const int r, const int x, const int y, const int z) {
+#ifdef BRICK
+    // A cell of the block is beyond its leaf only where an end of the domain cuts the leaf.
+    if (r < 0 || r == ROWS || !WHOLE_X && x >= SIZE_X) {
+        return near_x(x, y, WHOLE_Z ? z : own_z(z));
+    }
+    return WHOLE_Z ? cell_index(x, y, z) : near_z(x, y, z);
+#else
+    return near_z(on_axis(x, SIZE_X, PERIODIC_X), y, z);
+#endif
+}
+
 void main() {
-    int pair = int(gl_GlobalInvocationID.x) * PAIRS;
-    int y = int(gl_GlobalInvocationID.y);
-    int x0 = int(gl_GlobalInvocationID.z) * ROWS;
+#ifdef BRICK
+    const int across = (BRICK + 2 * PAIRS - 1) / (2 * PAIRS);
+    ivec3 item = WORK(BRICK / ROWS, BRICK, across);
+    // Where a leaf has an odd number of cells, its pairs are those that hold one of them.
+    int pair = BRICK % 2 == 0 ? item.z * PAIRS : leaf.at.z * BRICK / 2 + item.z - leaf.at.z * across;
+#else
+    ivec3 item = WORK(0, 0, 0);
+    int pair = item.z * PAIRS;
+#endif
+    int y = item.y;
+    int x0 = first_plane(item.x, ROWS);
     if (2 * pair >= SIZE_Z || y >= SIZE_Y || x0 >= SIZE_X) {
         return;
     }
@@ -41,8 +71,6 @@ void main() {
     float shift = numbers.shift;
     int colour = half_sweep.colour;
     float omega = half_sweep.omega;
-    int y_low = before(y, SIZE_Y, PERIODIC_Y);
-    int y_high = after(y, SIZE_Y, PERIODIC_Y);
 #ifndef FROM_ZERO
     // Cells of the other colour: in row r of the block at z = 2 (pair + p) + 1 - odd(r), which is where the rows
     // beside it have the colour.
@@ -50,67 +78,63 @@ void main() {
     for (int r = -1; r <= ROWS; r++) {
         int x = x0 + r;
         int beside = (x0 + r + y + colour + 1) & 1;
-        bool there = PERIODIC_X || uint(x) < uint(SIZE_X);
-        x = x < 0 ? before(0, SIZE_X, PERIODIC_X) : x >= SIZE_X ? after(SIZE_X - 1, SIZE_X, PERIODIC_X) : x;
+        bool there = is_there_x(x);
         for (int p = 0; p < PAIRS; p++) {
             int z = 2 * (pair + p) + beside;
             bool inside = there && (PERIODIC_Z || z < SIZE_Z);
-            z = z < SIZE_Z ? z : after(SIZE_Z - 1, SIZE_Z, PERIODIC_Z);
-            float v = unknown.v[cell_index(x, y, z)];
+            float v = unknown.v[near_block(r, x, y, z)];
             other[(r + 1) * PAIRS + p] = inside ? v : 0.0;
         }
     }
 #endif
     for (int r = 0; r < ROWS; r++) {
         int x = x0 + r;
-        if (x >= SIZE_X) {
+        if (!WHOLE_X && x >= SIZE_X) {
             break;
         }
         int odd = (x + y + colour) & 1;
 #ifndef FROM_ZERO
         // The neighbour along z that lies in no pair of this block.
         int far_z = odd == 1 ? 2 * (pair + PAIRS) : 2 * pair - 1;
-        bool far_there = PERIODIC_Z || uint(far_z) < uint(SIZE_Z);
-        far_z = far_z < 0 ? before(0, SIZE_Z, PERIODIC_Z) : far_z;
-        far_z = far_z >= SIZE_Z ? after(SIZE_Z - 1, SIZE_Z, PERIODIC_Z) : far_z;
-        float far = unknown.v[cell_index(x, y, far_z)];
-        far = far_there ? far : 0.0;
+        float far = unknown.v[near_z(x, y, far_z)];
+        far = is_there_z(far_z) ? far : 0.0;
 #endif
         for (int p = 0; p < PAIRS; p++) {
             int z = 2 * (pair + p) + odd;
-            bool there = z < SIZE_Z;
-            z = there ? z : SIZE_Z - 1;
+            bool there = WHOLE_Z || z == own_z(z);
+            z = WHOLE_Z ? z : own_z(z);
             int i = cell_index(x, y, z);
             Couplings c = couplings(x, y, z);
             bool air = in_air_side(x, y, z);
             float leak = 0.0;
 #ifdef FACES
             uint own = faces.v[i];
-            uint nx = faces.v[cell_index(after(x, SIZE_X, PERIODIC_X), y, z)];
-            uint ny = faces.v[cell_index(x, y_high, z)];
-            uint nz = faces.v[cell_index(x, y, after(z, SIZE_Z, PERIODIC_Z))];
+            uint nx = faces.v[near_x(x + 1, y, z)];
+            uint ny = faces.v[near_y(x, y + 1, z)];
+            uint nz = faces.v[near_z(x, y, z + 1)];
             close_faces(c, x, y, z, own, nx, ny, nz);
             air = air || is_open_air(own);
             leak = leak_of(own);
 #endif
-            float sum = mean - rhs.v[i];
+            precise float sum = mean - rhs.v[i];
 #ifndef FROM_ZERO
             float here = other[(r + 1) * PAIRS + p];
             float zl = odd == 1 ? here : p == 0 ? far : other[(r + 1) * PAIRS + max(p - 1, 0)];
             float zh = odd == 0 ? here : p == PAIRS - 1 ? far : other[(r + 1) * PAIRS + min(p + 1, PAIRS - 1)];
-            float yl = unknown.v[cell_index(x, y_low, z)];
-            float yh = unknown.v[cell_index(x, y_high, z)];
+            float yl = unknown.v[near_y(x, y - 1, z)];
+            float yh = unknown.v[near_y(x, y + 1, z)];
             sum += c.xl * other[r * PAIRS + p] + c.xh * other[(r + 2) * PAIRS + p];
-            sum += c.yl * (PERIODIC_Y || y > 0 ? yl : 0.0) + c.yh * (PERIODIC_Y || y < SIZE_Y - 1 ? yh : 0.0);
+            sum += c.yl * (is_there_y(y - 1) ? yl : 0.0) + c.yh * (is_there_y(y + 1) ? yh : 0.0);
             sum += c.zl * zl + c.zh * zh;
 #endif
-            float diagonal = total(c) + leak + shift;
-            float value = sum / diagonal;
+            precise float diagonal = total(c) + leak + shift;
+            precise float value = sum / diagonal;
 #ifdef FROM_ZERO
             value *= omega;
 #else
             if (omega != 1.0) {
-                value = mix(unknown.v[i], value, omega);
+                float old = unknown.v[i];
+                value = old + omega * (value - old);
             }
 #endif
             value = air || diagonal == 0.0 ? 0.0 : value;
@@ -119,7 +143,7 @@ void main() {
             }
 #ifdef FROM_ZERO
             int beside = 2 * (pair + p) + 1 - odd;
-            if (beside < SIZE_Z) {
+            if (WHOLE_Z || beside == own_z(beside)) {
                 unknown.v[cell_index(x, y, beside)] = 0.0;
             }
 #endif

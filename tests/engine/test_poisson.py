@@ -341,8 +341,8 @@ def test_a_step_with_a_solver_records_nothing_new(solving, define):
     engine.add_stencil(define("shrink", 'WriteField("b_new", idx, 0.9 * ReadField("b", idx));', "b", "b_new"))
     for _ in range(4):
         engine.step(1.0)
-    encode, encoded = engine._simulation.execution.encode, []
-    engine._simulation.execution.encode = lambda recording: encoded.append(recording.name) or encode(recording)
+    encode, encoded = engine._simulation.parts[0].execution.encode, []
+    engine._simulation.parts[0].execution.encode = lambda recording: encoded.append(recording.name) or encode(recording)
     for _ in range(6):
         engine.step(1.0)
     assert encoded == []
@@ -371,10 +371,11 @@ def test_the_memory_plan_counts_what_a_solver_needs(solving):
     n = 32
     for method, bytes_a_voxel in (("sweeps", 0.6), ("multigrid", 1.3), ("conjugate", 9.3)):
         engine = solving(random((n,) * 3), AIR, method=method)
-        rows = [row for row in engine._simulation.plan().rows if row[0].startswith("solve: ")]
+        rows = [row for row in engine._simulation.memory.plan().rows if row[0].startswith("solve: ")]
         assert 0 < sum(size for _, size, _ in rows) <= bytes_a_voxel * n**3
         engine.step(1.0)
-        assert engine._simulation.allocated_bytes() >= sum(size for _, size, _ in engine._simulation.plan().rows)
+        memory = engine._simulation.memory
+        assert memory.allocated() >= sum(size for _, size, _ in memory.plan().rows)
 
 
 def test_a_check_knows_nothing_of_the_answer():
