@@ -68,16 +68,18 @@ class BakeExports:
         assert simulation is not None and environment.open_bake is not None, "or there was no request"
         simulation.realize()
         if self._exporter is None:
-            self._bake = environment.open_bake(simulation.device.info.name)
+            if environment.carrier.rank == 0:
+                self._bake = environment.open_bake(simulation.device.info.name)
             self._exporter = Exporter(simulation, self._bake, self._written, environment.cancelled)
         self._exporter.export(request)
 
     def _on_disk(self, path: str) -> Path:
-        """Where an export lies, once it is written."""
-        assert self._simulation is not None and self._bake is not None, "it was requested of both"
+        """Where an export lies, once it is written; on other ranks than the first its path alone."""
+        assert self._simulation is not None, "it was requested of it"
         self.finish()
-        self._simulation.status.check()  # a frame with NaN is not written
-        return inside(self._bake.folder, checked_export_path(path))
+        self._simulation.check()  # a frame with NaN is not written
+        checked = checked_export_path(path)
+        return Path(path) if self._bake is None else inside(self._bake.folder, checked)
 
     def _left_out(self, path: str, frame: int) -> None:
         """What became of an export that the run leaves out: a check and the time after the last frame need none."""

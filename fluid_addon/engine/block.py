@@ -41,8 +41,8 @@ class Block:
     """The voxels of one invocation.
 
     Attributes:
-        along_z: 1, 2 or 4; it divides the domain's size along z.
-        along_x: 1, 2 or 4; it divides the domain's size along x.
+        along_z: 1, 2, 4, or 8 in leaves; it divides the domain's size along z.
+        along_x: 1, 2, 4, or 8 in leaves; it divides the domain's size along x.
         words: the device loads 64-bit words, and gains by it.
     """
 
@@ -69,10 +69,14 @@ class Block:
         return Chunk(voxels, voxels * size // WORD)
 
 
-def largest_block(device: DeviceInfo, size: tuple[int, int, int]) -> Block:
-    """The largest block that suits a device and a domain of `size` voxels."""
+def largest_block(device: DeviceInfo, size: tuple[int, int, int], leaf_edge: int | None = None) -> Block:
+    """The largest block that suits a device and a domain of `size` voxels, in leaves of so many along an edge."""
     if device.kind != "software" or not device.int64:
         return Block()
+    if leaf_edge is not None:
+        # A row of blocks through the whole leaf: what lies in the next leaf is so for all of them, or for none.
+        along_x, along_z = (next(n for n in (8, 4, 2, 1) if k % n == 0 and leaf_edge % n == 0) for k in size[::2])
+        return Block(along_z, along_x, True)
     along_z = next(n for n in (4, 2, 1) if size[2] % n == 0 and (n == 1 or size[2] // n >= LANES))
     along_x = next(n for n in (4, 2, 1) if size[0] % n == 0)
     return Block(along_z, along_x, True)

@@ -9,7 +9,7 @@ counts chunks of two voxels. Rows are loaded just before the first voxel that ne
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, product
 
@@ -18,6 +18,7 @@ from .body import OWN, Body, Offset, offset_word
 from .field import Field
 from .formats import Format
 from .nan_check import nan_check
+from .places import Places
 
 __all__ = ["BlockSource", "choose_block"]
 
@@ -27,20 +28,23 @@ MOST_EFFORT = 8_000  # in tokens, over the voxels of a block
 GATHER = 150  # tokens that take as long as a load at a computed place
 
 
-def choose_block(largest: Block, fields: Mapping[str, Field], body: Body, outputs: Mapping[str, Field]) -> BlockSource:
-    """main() for the block that suits the code: the largest that compiles in a fraction of a second.
+def choose_block(largest: Block, fields: Mapping[str, Field], body: Body, outputs: Mapping[str, Field]) -> Block:
+    """The block that suits the code: the largest that compiles in a fraction of a second.
 
     Reads of neighbours grow with the block's surface, so that a large one pays even where it compiles slowly; whatever
     else the code does is repeated for every voxel.
     """
-    source = BlockSource(largest, fields, body.near, outputs)
+    block = largest
     repeated = body.effort + GATHER * (
         sum(8 * count * sample_loads(fields[name], part) for (_, name, part), count in body.samples.items())
         + sum(count * voxel_loads(fields[name].format) for name, count in body.far_reads.items())
     )
-    while source.block.voxels > 1 and (source.loads() > MOST_LOADS or source.block.voxels * repeated > MOST_EFFORT):
-        source = replace(source, block=source.block.halved())
-    return source
+    while block.voxels > 1:
+        loads = Reads(block, fields, body.near, outputs).loads()
+        if loads <= MOST_LOADS and block.voxels * repeated <= MOST_EFFORT:
+            break
+        block = block.halved()
+    return block
 
 
 def voxel_loads(format_: Format) -> int:
@@ -54,8 +58,8 @@ def sample_loads(field: Field, part: str) -> int:
 
 
 @dataclass(frozen=True)
-class BlockSource:
-    """What main() is made of.
+class Reads:
+    """What a block loads.
 
     Attributes:
         fields: every field that is read, by name.
@@ -68,33 +72,9 @@ class BlockSource:
     reads: Sequence[tuple[str, Offset]]
     outputs: Mapping[str, Field]
 
-    def text(self) -> str:
-        """The generated include."""
-        block = self.block
-        lines = [
-            "void main() {",
-            "    ivec3 b = invocation_coord();",
-            f"    ivec3 c = b * ivec3({block.along_x}, 1, {block.along_z});",
-            "    if (!InDomain(c)) {",
-            "        return;",
-            "    }",
-            *self._axes(),
-        ]
-        loaded: set[tuple[str, Offset]] = set()
-        for x, row in enumerate(self._places):
-            for name, place in row:
-                if (name, place) not in loaded:
-                    loaded.add((name, place))
-                    lines += self._load(name, place)
-            for z in range(block.along_z):
-                lines += self._voxel(x, z)
-            for name, field in self.outputs.items():
-                lines += self._store(name, field, x)
-        return "\n".join([*lines, *self._check(), "}"]) + "\n"
-
     def loads(self) -> int:
         """Loads of one invocation at fixed offsets."""
-        return sum(self._chunks[name].loads for name, _ in set(chain.from_iterable(self._places)))
+        return sum(self._chunks[name].loads for name, _ in set(chain.from_iterable(self._rows)))
 
     @cached_property
     def _chunks(self) -> dict[str, Chunk]:
@@ -106,7 +86,7 @@ class BlockSource:
         return list(dict.fromkeys([*self.reads, *((field.name, OWN) for field in self.outputs.values())]))
 
     @cached_property
-    def _places(self) -> list[list[tuple[str, Offset]]]:
+    def _rows(self) -> list[list[tuple[str, Offset]]]:
         """For each x of the block, the chunks that it reads: field, and offset in voxels, voxels, chunks."""
         rows: list[list[tuple[str, Offset]]] = []
         for x in range(self.block.along_x):
@@ -124,9 +104,36 @@ class BlockSource:
         inside = product(range(self.block.along_x), range(self.block.along_z))
         return {_voxel_name(n, (x + o[0], o[1], z + o[2])) for x, z in inside for n, o in self._reads}
 
+
+@dataclass(frozen=True)
+class BlockSource(Reads):
+    """What main() is made of, over voxels that lie where `places` says."""
+
+    places: Places
+
+    def text(self) -> str:
+        """The generated include."""
+        block = self.block
+        lines = [
+            "void main() {",
+            *self.places.begin(),
+            *self._axes(),
+        ]
+        loaded: set[tuple[str, Offset]] = set()
+        for x, row in enumerate(self._rows):
+            for name, place in row:
+                if (name, place) not in loaded:
+                    loaded.add((name, place))
+                    lines += self._load(name, place)
+            for z in range(block.along_z):
+                lines += self._voxel(x, z)
+            for name, field in self.outputs.items():
+                lines += self._store(name, field, x)
+        return "\n".join([*lines, *self.places.end(self._check()), "}"]) + "\n"
+
     def _axes(self) -> Iterator[str]:
         """Each coordinate along each axis by the boundary rule; `…_in` says whether it is there."""
-        places = {(self._chunks[name].voxels, at) for name, at in chain.from_iterable(self._places)}
+        places = {(self._chunks[name].voxels, at) for name, at in chain.from_iterable(self._rows)}
         inside = range(self.block.along_x)
         yield from self._axis("x", "FS_SIZE_X", "c.x", {at[0] for _, at in places}, inside)
         yield from self._axis("y", "FS_SIZE_Y", "c.y", {at[1] for _, at in places}, range(1))
@@ -162,12 +169,12 @@ class BlockSource:
         axes = [f"x_{offset_word(x)}", f"y_{offset_word(y)}", f"z{chunk.voxels}_{offset_word(z)}"]
         voxels = [_voxel_name(name, (x, y, z * chunk.voxels + k)) for k in range(chunk.voxels)]
         used = [voxel for voxel in voxels if voxel in self._values]
-        where = f"ivec3({', '.join(axes)})"
-        index = f"voxel_index({where})" if chunk.voxels == 1 else f"chunk_index({where}, {chunk.voxels})"
-        yield f"    {field.format.glsl} {', '.join(voxels)};"
-        yield f"    fs_load_chunk_{name}({index}, {', '.join(voxels)});"
         chunks = self.block.along_z // chunk.voxels
         leaves = (not 0 <= x < self.block.along_x, y != 0, not 0 <= z < chunks)
+        yield from self.places.near(axes, (x, y, z * chunk.voxels), leaves, chunk.voxels)
+        yield f"    {field.format.glsl} {', '.join(voxels)};"
+        index = self.places.near_index(axes, place, leaves, chunk.voxels)
+        yield f"    fs_load_chunk_{name}({index}, {', '.join(voxels)});"
         if leaves[2] and chunk.voxels > 1:
             # Beyond a clamped end lies the end's own voxel: the first of the chunk that was loaded, or its last.
             edge = voxels[0] if z < 0 else voxels[-1]
@@ -188,14 +195,14 @@ class BlockSource:
         values = [_voxel_name(name, (x + o[0], o[1], z + o[2])) for name, o in self.reads]
         for name, field in self.outputs.items():
             yield f"    fs_out_{name} = {_voxel_name(field.name, (x, 0, z))};"
-        yield f"    stencil({', '.join([f'voxel_index({coord})', coord, *values])});"
+        yield f"    stencil({', '.join([f'dense_index({coord})', coord, *values])});"
         for name, field in self.outputs.items():
             yield f"    {field.format.glsl} {_new_name(name, x, z)} = fs_out_{name};"
 
     def _check(self) -> Iterator[str]:
         """What notices NaN among all that was stored: once for the block, as a branch costs more than comparing."""
         inside = list(product(range(self.block.along_x), range(self.block.along_z)))
-        places = [f"voxel_index(ivec3(x_{offset_word(x)}, c.y, c.z + {z}))" for x, z in inside]
+        places = [f"dense_index(ivec3(x_{offset_word(x)}, c.y, c.z + {z}))" for x, z in inside]
         floats = [(name, field.format) for name, field in self.outputs.items() if field.format.is_float]
         stored = [(kind, [_new_name(name, x, z) for x, z in inside]) for name, kind in floats]
         yield from nan_check(stored, places)
@@ -203,8 +210,10 @@ class BlockSource:
     def _store(self, name: str, field: Field, x: int) -> Iterator[str]:
         chunk = self.block.chunk(field.format)
         for number, z in enumerate(range(0, self.block.along_z, chunk.voxels)):
-            where = f"ivec3(x_{offset_word(x)}, c.y, z{chunk.voxels}_{offset_word(number)})"
-            index = f"voxel_index({where})" if chunk.voxels == 1 else f"chunk_index({where}, {chunk.voxels})"
+            axes = [f"x_{offset_word(x)}", "y_p0", f"z{chunk.voxels}_{offset_word(number)}"]
+            inside = (False, False, False)
+            yield from self.places.near(axes, (x, 0, z), inside, chunk.voxels)
+            index = self.places.near_index(axes, (x, 0, number), inside, chunk.voxels)
             values = ", ".join(_new_name(name, x, z + k) for k in range(chunk.voxels))
             yield f"    fs_store_chunk_{name}({index}, {values});"
 

@@ -57,6 +57,11 @@ class Body:
     writes: set[str] = field(default_factory=set)
     effort: int = 0
 
+    @property
+    def is_far(self) -> bool:
+        """Whether it reads at places that it computes."""
+        return bool(self.far_reads or self.samples)
+
 
 def near_name(name: str, offset: Offset) -> str:
     """What the value of a field at a fixed offset is called in a rewritten body."""

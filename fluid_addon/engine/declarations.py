@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -11,11 +12,12 @@ from pathlib import Path
 from ..diagnostics import did_you_mean, fail
 from ..gpu.compiler import CompileError, Compiler
 from .block import Block
-from .body import rewrite_body
+from .body import Body, rewrite_body
 from .compile_errors import explain, further_errors
 from .domain import Domain
 from .field import DOMAIN, Field, Value, check_name, check_staggered, check_value, find_field, parse_format
 from .kernel_source import Constants, KernelSource, generate
+from .places import Storage
 from .solver import Solver, SolverDefinition, checked_solver
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
@@ -37,6 +39,12 @@ def shader_includes() -> dict[str, str]:
     return {path.name: path.read_text("utf-8") for path in sorted((_SHADERS / "include").glob("*.glsl"))}
 
 
+def _halo_fields(body: Body) -> tuple[str, ...]:
+    """The fields that are read in other planes along x than the voxel's own."""
+    near = [name for name, offset in body.near if offset[0]]
+    return tuple(dict.fromkeys([*near, *body.far_reads, *(name for _, name, _ in body.samples)]))
+
+
 @dataclass
 class Stencil:
     """A stencil that compiled.
@@ -46,6 +54,10 @@ class Stencil:
         block: the voxels that one invocation of its kernel computes.
         resolution: of its outputs, and so of the voxels that it runs over.
         others: the further resolutions of the fields that it samples.
+        halo_fields: the fields that it reads in other planes along x than its own.
+        reach: how many planes of the domain away, at most, where that is known.
+        far: whether it reads at places that it computes.
+        moved: fields that it updates in place, but for safety writes to their back buffers.
     """
 
     definition: StencilDefinition
@@ -55,22 +67,30 @@ class Stencil:
     resolution: Fraction
     others: tuple[Fraction, ...]
     spirv: bytes
+    halo_fields: tuple[str, ...] = ()
+    reach: int = 0
+    far: bool = False
+    moved: frozenset[str] = frozenset()
+
+    @property
+    def writes_fields(self) -> list[str]:
+        """The fields that are other ones once it has run."""
+        return [o.removesuffix(BACK_BUFFER_SUFFIX) for o in self.definition.outputs]
 
     @property
     def swaps(self) -> list[str]:
         """The fields whose buffers change sides once it has run."""
-        outputs = self.definition.outputs
-        return [o.removesuffix(BACK_BUFFER_SUFFIX) for o in outputs if o not in self.in_place]
+        return [name for name in self.writes_fields if name not in self.in_place]
 
     @property
     def in_place(self) -> set[str]:
         """The fields that it updates in place."""
-        return {o for o in self.definition.outputs if not o.endswith(BACK_BUFFER_SUFFIX)}
+        return {o for o in self.definition.outputs if not o.endswith(BACK_BUFFER_SUFFIX)} - self.moved
 
     @property
     def written(self) -> set[str]:
         """The buffer names that it writes."""
-        return set(self.definition.outputs)
+        return {o + BACK_BUFFER_SUFFIX if o in self.moved else o for o in self.definition.outputs}
 
     @property
     def read(self) -> set[str]:
@@ -85,6 +105,7 @@ class Declarations:
         version: grows with every change that makes a recorded step out of date.
         largest_blocks: what one invocation of a kernel may compute at most, by the resolution of what it runs over;
             one voxel where nothing is said.
+        storage: how fields lie on the devices.
     """
 
     def __init__(self, compiler: Compiler) -> None:
@@ -95,6 +116,7 @@ class Declarations:
         self._order: list[str] = []
         self.version = 0
         self.largest_blocks: dict[Fraction, Block] = {}
+        self.storage = Storage()
 
     def add_field(
         self, name: str, format_: int, init: Value, staggered: bool = False, resolution: Fraction = DOMAIN
@@ -133,18 +155,30 @@ class Declarations:
         elsewhere = [field.name for field in fields if field.resolution != resolution]
         body = rewrite_body(definition, whole_numbers, staggered, elsewhere)
         largest = self.largest_blocks.get(resolution, Block())
-        source = generate(definition, body, self.fields, constants, largest)
+        source = generate(definition, body, self.fields, constants, largest, self.storage)
         try:
             spirv = self._compile(source)
         except CompileError as error:
 
             def compile_other(code: str) -> None:
                 other = replace(body, code=code)
-                self._compile(generate(definition, other, self.fields, constants, largest))
+                self._compile(generate(definition, other, self.fields, constants, largest, self.storage))
 
             every = further_errors(error, definition, body.code, compile_other)
             raise explain(every, definition, self.fields, constants) from error
-        stencil = Stencil(definition, definition.enabled, source.slots, source.block, resolution, source.others, spirv)
+        stencil = Stencil(
+            definition,
+            definition.enabled,
+            source.slots,
+            source.block,
+            resolution,
+            source.others,
+            spirv,
+            halo_fields=_halo_fields(body),
+            reach=max((math.ceil(abs(offset[0]) / resolution) for _, offset in body.near), default=0),
+            far=body.is_far,
+            moved=source.moved,
+        )
         for name in stencil.swaps:
             self.fields[name].has_back = True
         self.stencils[definition.name] = stencil

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..diagnostics import did_you_mean, fail
 from .address import Boundary, DenseAddress
 
-__all__ = ["Domain", "parse_boundary"]
+__all__ = ["Domain", "parse_boundary", "voxel_box"]
 
 MAX_VOXELS = 2**31 - 1  # a voxel's index is a 32-bit integer in kernels
 DEFAULT_VOXEL_SIZE = 0.1
@@ -136,6 +136,35 @@ class Domain:
                 message = f'"resolution" {resolution} makes no whole period of the {n} voxels along {"xyz"[axis]}.'
                 hint = f"Make a periodic side of domain_size a multiple of {resolution.denominator}."
                 raise fail("bad-extent", message, hint)
+
+
+def voxel_box(
+    domain: Domain, low: Sequence[float], high: Sequence[float]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The voxels, counted from the domain's low corner, that a box touches: first ones and those behind.
+
+    Args:
+        low, high: corners: the domain's origin and world units along its axes, so places of the world unless a grid
+            file has turned the domain.
+
+    Returns:
+        two arrays (1, 3).
+
+    Raises:
+        FluidError: `bad-argument`, `not-finite`.
+    """
+    ends = np.array([low, high], np.float64)
+    if ends.shape != (2, 3):
+        raise fail("bad-argument", '"low" and "high" are points: {x, y, z}.')
+    if not np.isfinite(ends).all():
+        raise fail("not-finite", '"low" or "high" is not finite.')
+    if (ends[0] > ends[1]).any():
+        raise fail("bad-argument", '"low" lies above "high".', "Write the lower corner as low.")
+    bound = 2.0**40
+    with np.errstate(over="ignore", under="ignore"):
+        voxels = ((ends - np.array(domain.origin)) / domain.voxel_size).clip(-bound, bound)
+    first, behind = np.floor(voxels[0]).astype(np.int64), np.floor(voxels[1]).astype(np.int64) + 1
+    return first[None], behind[None]
 
 
 def check_size(size: Sequence[int]) -> tuple[int, int, int]:

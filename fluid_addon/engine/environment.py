@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ..diagnostics import FluidError, Place
 from ..volumes.bake import Bake
 from ..volumes.scene_meshes import MeshSource
+from .carrier import Carrier, LocalCarrier
 
 __all__ = ["EngineEnvironment", "NoParameters", "ParameterValues"]
 
@@ -55,6 +56,7 @@ class EngineEnvironment:
         exported: for each file that an engine of the run exports, by `same_file_key`: what waits until it is on disk
             and gives its path, or None where it will not be there.
         problem: in a check, told of each error so that the script goes on; None raises errors.
+        carrier: joins this process to others that hold parts of the same domains; by default there are none.
         check: nothing is computed and no device is opened.
     """
 
@@ -73,4 +75,5 @@ class EngineEnvironment:
     objects: Callable[[str], MeshSource | None] = lambda _name: None
     exported: dict[str, Callable[[], Path | None]] = field(default_factory=dict)
     problem: Callable[[FluidError], None] | None = None
+    carrier: Carrier = field(default_factory=LocalCarrier)
     check: bool = False

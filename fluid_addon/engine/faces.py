@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..volumes.leaf_array import LeafArray
 from .address import Boundary
 
-__all__ = ["at_centres"]
+__all__ = ["at_centres", "at_centres_of_leaves"]
 
 
 def at_centres(
@@ -40,3 +41,44 @@ def at_centres(
         np.add(low[-1], beyond, out=mean[-1], dtype=np.float32)
     centres *= np.float32(0.5)
     return centres
+
+
+def at_centres_of_leaves(faces: LeafArray, background: Sequence[float], boundary: Sequence[Boundary]) -> LeafArray:
+    """The twin of `at_centres` for a sparse field: the same bits, where a leaf that is not there is background.
+
+    Args:
+        faces: leaves (n, E, E, E, 3), sorted by x, then y, then z.
+
+    Returns:
+        The same leaves as float32.
+    """
+    values, edge = faces.values, faces.edge
+    centres = np.empty(values.shape, np.float32)
+    for axis, (outside, rule) in enumerate(zip(background, boundary, strict=True)):
+        low = np.moveaxis(values[..., axis], axis + 1, 1)
+        mean = np.moveaxis(centres[..., axis], axis + 1, 1)
+        beyond = np.full((len(values), edge, edge), outside, values.dtype)
+        neighbour = _next_leaves(faces, axis, rule)
+        beyond[neighbour >= 0] = low[neighbour[neighbour >= 0], 0]
+        np.add(low[:, :-1], low[:, 1:], out=mean[:, :-1], dtype=np.float32)
+        np.add(low[:, -1], beyond, out=mean[:, -1], dtype=np.float32)
+        last = (faces.size[axis] - 1) % edge
+        if last < edge - 1:
+            end = faces.coords[:, axis] == faces.leaf_counts[axis] - 1
+            mean[end, last] = np.add(low[end, last], beyond[end], dtype=np.float32)
+    centres *= np.float32(0.5)
+    return faces.with_values(centres)
+
+
+def _next_leaves(faces: LeafArray, axis: int, rule: Boundary) -> npt.NDArray[np.intp]:
+    """The number of each leaf's next one along an axis, or -1."""
+    counts = faces.leaf_counts
+    linear = np.ravel_multi_index(tuple(faces.coords.T), counts)
+    following = faces.coords.astype(np.int64)
+    following[:, axis] += 1
+    at_end = following[:, axis] == counts[axis]
+    following[at_end, axis] = 0
+    wanted = np.ravel_multi_index(tuple(following.T), counts)
+    number = np.minimum(np.searchsorted(linear, wanted), len(linear) - 1)
+    found = (linear[number] == wanted) & ((rule is Boundary.PERIODIC) | ~at_end)
+    return np.where(found, number, -1)

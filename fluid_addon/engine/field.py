@@ -63,7 +63,7 @@ class Field:
 
     def buffer(self, role: str) -> Buffer:
         """The buffer that `name` or `name_new` stands for at this moment."""
-        return self.buffers[self.front if role == self.name else 1 - self.front]
+        return self.buffers[(self.front if role == self.name else 1 - self.front) % len(self.buffers)]
 
     def swap(self) -> None:
         """`X_new` becomes `X`: by name, no voxel moves."""

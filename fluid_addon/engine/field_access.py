@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The GLSL functions through which a kernel reaches one field: by chunk, by voxel, at a computed place, between voxels.
 
-Where a voxel lies is none of their business: they take an index, which `shaders/include/address.glsl` gives.
+Where a voxel lies is none of their business: they take an index, which `places.py` and `storage_*.glsl` give.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from .block import Block, Chunk
 from .body import Body
 from .field import Field
 from .formats import Format
-from .sampling import Lattice, sampler
+from .places import Lattice, Places
+from .sampling import sampler
 
 __all__ = ["buffer_types", "chunk_load", "chunk_store", "readers", "voxel_load", "writer"]
 
@@ -73,13 +74,13 @@ def chunk_load(field: Field, chunk: Chunk) -> list[str]:
     return [begin, *_words(name, f"{chunk.words} * i", chunk.words), *values, "}"]
 
 
-def chunk_store(name: str, field: Field, chunk: Chunk) -> list[str]:
-    """`fs_store_chunk_f(i, v0, v1, …)`, into the buffer that is called `name`."""
+def chunk_store(name: str, target: str, field: Field, chunk: Chunk) -> list[str]:
+    """`fs_store_chunk_f(i, v0, v1, …)` for the output `name`, into the buffer that is called `target`."""
     format_ = field.format
     places = ", ".join(f"const {format_.glsl} v{k}" for k in range(chunk.voxels))
     lines = [f"void fs_store_chunk_{name}(const int i, {places}) {{"]
     if not chunk.words:
-        return [*lines, f"    fs_at_{name}.v[i] = {format_.glsl_stored}(v0);", "}"]
+        return [*lines, f"    fs_at_{target}.v[i] = {format_.glsl_stored}(v0);", "}"]
     parts = _COMPONENTS[: format_.components] if format_.components > 1 else ""
     scalars = [f"v{k}.{part}" if parts else f"v{k}" for k in range(chunk.voxels) for part in parts or "x"]
     if format_.is_half:
@@ -89,12 +90,12 @@ def chunk_store(name: str, field: Field, chunk: Chunk) -> list[str]:
         halves = [f"{convert}({scalar})" for scalar in scalars]
     for word in range(chunk.words):
         low, high = halves[2 * word], halves[2 * word + 1]
-        target = f"fs_uint64_t_buffer(fs_at_{name}).v[{chunk.words} * i + {word}]"
-        lines.append(f"    {target} = packUint2x32(uvec2({low}, {high}));")
+        place = f"fs_uint64_t_buffer(fs_at_{target}).v[{chunk.words} * i + {word}]"
+        lines.append(f"    {place} = packUint2x32(uvec2({low}, {high}));")
     return [*lines, "}"]
 
 
-def readers(field: Field, body: Body, lattice: Lattice) -> list[str]:
+def readers(field: Field, body: Body, lattice: Lattice, places: Places) -> list[str]:
     """What the artist's reads at computed places and between voxels call."""
     kind, name = field.format.glsl, field.name
     outside = field.glsl(field.background)
@@ -111,7 +112,7 @@ def readers(field: Field, body: Body, lattice: Lattice) -> list[str]:
                 "}",
             ]
     for access, part in sorted({(access, part) for access, sampled, part in body.samples if sampled == name}):
-        lines += sampler(field, lattice, access, part)
+        lines += sampler(field, lattice, places, access, part)
     return lines
 
 

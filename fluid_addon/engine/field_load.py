@@ -3,15 +3,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
 from ..volumes.export_path import same_file_key
+from ..volumes.grid import Grid
+from .activation import checked_rule
+from .active_leaves import ActiveLeaves
 from .domain import Domain
 from .environment import EngineEnvironment
 from .field import Field
+from .grid_leaves import leaves_of_grid
 from .grid_source import grid_path, read_grid
-from .grid_values import check_directions, check_kind, values_of
+from .grid_values import check_directions, check_kind, leaf_values_of, outside_of, values_of
+from .places import leaf_edge
 from .simulation import Simulation
 
 __all__ = ["FieldLoads"]
+
+#: A scalar that a file fills is followed from so much on, unless the script says otherwise.
+ABOVE = 1e-4
 
 
 class FieldLoads:
@@ -47,8 +60,45 @@ class FieldLoads:
             if key in self._seen:
                 return
             self._seen.add(key)
-        grid, domain = read_grid(file, grid_name), self._domain.at(field.resolution)
+        # The first rank alone has what the run exports.
+        grid = self._environment.carrier.broadcast(lambda: read_grid(file, grid_name))
+        domain = self._domain.at(field.resolution)
         check_kind(grid, field, file.name)
         check_directions(grid, domain, file.name)
-        if self._simulation is not None:
+        if self._simulation is None:
+            return
+        if self._simulation.leaves is None:
             self._simulation.write(field, values_of(grid, field, domain, file.name))
+        else:
+            self._load_leaves(self._simulation, self._simulation.leaves, field, grid, file.name)
+
+    def start(self, field: Field, grid: Grid, file: str) -> None:
+        """Let a field that was just declared start from a grid that fits. Raises FluidError `not-a-number`.
+
+        Args:
+            file: its name, for messages.
+        """
+        if self._simulation is None:
+            self._leaf_values(field, grid, file)
+        elif self._simulation.leaves is None:
+            values = values_of(grid, field, self._domain.at(field.resolution), file)
+            self._simulation.start_from(field, values)
+        else:
+            self._load_leaves(self._simulation, self._simulation.leaves, field, grid, file)
+
+    def _leaf_values(self, field: Field, grid: Grid, file: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
+        """The coordinates of the leaves that a grid reaches, and the field's values in them."""
+        domain = self._domain.at(field.resolution)
+        leaves = leaves_of_grid(grid, domain, leaf_edge(field.resolution), on_faces=field.staggered)
+        return leaves, leaf_values_of(grid, field, domain, file, leaves)
+
+    def _load_leaves(self, simulation: Simulation, active: ActiveLeaves, field: Field, grid: Grid, file: str) -> None:
+        """The leaves that the grid reaches wake. A fog is followed from then on; what else a field may hold, such as
+        distances or a flow, has no end that could be followed, and its leaves stay awake."""
+        leaves, values = self._leaf_values(field, grid, file)
+        if grid.grid_class != "level set" and field.format.components == 1 and field.format.is_float:
+            active.defaults.setdefault(field.name, checked_rule(field.name, ABOVE))
+        else:
+            active.keep(field.name, active.box.index(leaves))
+        active.start_from(active.box.index(leaves))
+        simulation.write_leaves(field, leaves, values, outside_of(grid, field))

@@ -3,26 +3,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import Literal
 
 from ..diagnostics import FluidError, fail
 from ..gpu.compiler import Compiler
+from .activation import checked_rule
 from .bake_exports import BakeExports
 from .declarations import Declarations, shader_includes
-from .domain import Domain, parse_boundary
+from .device_shares import checked_count, devices_here
+from .domain import Domain, parse_boundary, voxel_box
+from .engine_values import EngineValues
 from .environment import EngineEnvironment
 from .export_choice import numbered
-from .field import Field, Value, check_value, find_field, parse_resolution
+from .field import Value, find_field, parse_resolution
 from .field_load import FieldLoads
 from .grid_source import GridSource, grid_path
 from .kernel_source import Constants
 from .pace import check_dt, check_run
-from .reduction import OPERATIONS, check_operation
+from .run_plan import Planner, RunPlan
 from .scene_object import declare_object
 from .simulation import Simulation
 from .solver import Solved, SolverDefinition
@@ -32,17 +31,18 @@ from .stepping import Stepping
 __all__ = ["FluidEngine"]
 
 
-class FluidEngine:
+class FluidEngine(EngineValues):
     """A simulation: fields on a domain, stencils that run in the order of their declaration.
 
     Args:
         domain_size: voxels along x, y, z; may be left out where a grid file gives it.
         voxel_size: world units, default 0.1.
         origin: world position of the domain's low corner, default zero.
-        gpu_count: devices to use; more than one runs on one for now, and the run says so.
+        gpu_count: devices to use, over all processes of the run; where the machines have fewer, several logical ones
+            are opened on each.
         device: index or part of the name of a Vulkan device; None takes the best.
         grid_file: `.nvdb` or `.vdb` file that places the domain and starts the fields of its grids' names.
-        sparse: for now a domain is dense either way, and the run says so.
+        sparse: only active leaves are stored and computed; by default where there is a grid file.
         boundary: "open", "clamp" or "periodic", one or one per axis.
         environment: what the run around the engine gives.
 
@@ -80,29 +80,31 @@ class FluidEngine:
             raise fail("missing-option", "FluidEngine.new needs domain_size.", "Write domain_size = {64, 64, 64}.")
         else:
             self.domain = Domain.box(domain_size, voxel_size, origin, rules)
-        self._say_what_is_degraded(gpu_count, sparse)
+        self.sparse = self._source is not None if sparse is None else sparse
+        count = checked_count(self._environment, gpu_count)
         compiler = Compiler(shader_includes(), self._environment.cache)
         self._declarations = Declarations(compiler)
-        if not self._environment.check:
-            wanted = self._environment.device if self._environment.device is not None else device
-            cache, cancelled = self._environment.cache, self._environment.cancelled
+        wanted = self._environment.device if self._environment.device is not None else device
+        self._planner = Planner(self.domain, self._declarations, compiler, wanted, count, self.sparse)
+        if self._environment.check:
+            self._planner.check()
+        else:
             self._simulation = Simulation(
-                self.domain, self._declarations, compiler, wanted=wanted, cache=cache, cancelled=cancelled
+                self.domain,
+                self._declarations,
+                compiler,
+                devices=devices_here(self._environment, wanted, count),
+                sparse=self.sparse,
+                cache=self._environment.cache,
+                carrier=self._environment.carrier,
+                cancelled=self._environment.cancelled,
             )
+            if self.sparse and self._source is not None and self._simulation.leaves is not None:
+                self._simulation.leaves.start_from(self._source.leaves(self.domain))
         self._exports = BakeExports(self._simulation, self._environment)
         self._loads = FieldLoads(self.domain, self._simulation, self._environment)
         pending = self._exports.raise_pending
         self._stepping = Stepping(self.domain, self._declarations, self._simulation, self._environment, pending)
-
-    def _say_what_is_degraded(self, gpu_count: int | None, sparse: bool | None) -> None:
-        environment = self._environment
-        wanted = environment.gpu_count if environment.gpu_count is not None else gpu_count
-        if wanted is not None and wanted < 1:
-            raise fail("bad-argument", f'"gpu_count" is {wanted}; it is at least 1.')
-        if wanted is not None and wanted > 1:
-            environment.note(f"gpu_count = {wanted}: this version runs on one device; the results are the same.")
-        if sparse or (sparse is None and self._source is not None):
-            environment.note("sparse: this version computes every voxel of the domain; the results are the same.")
 
     # ----- declarations
 
@@ -137,11 +139,6 @@ class FluidEngine:
         x, y, z = (rule.name.lower() for rule in self.domain.boundary)
         return x, y, z
 
-    @property
-    def fields(self) -> dict[str, Field]:
-        """The declared fields by name."""
-        return self._declarations.fields
-
     def add_field(
         self,
         name: str,
@@ -165,11 +162,11 @@ class FluidEngine:
         scale = parse_resolution(resolution)
         self.domain.check_resolution(scale)
         field = self._declarations.add_field(name, format, init, staggered, scale)
-        values = self._source.values(field, self.domain.at(scale)) if self._source else None
+        grid = self._source.grid_for(field, self.domain.at(scale)) if self._source else None
         if self._simulation is not None:
-            self._simulation.check_field(field)
-            if values is not None:
-                self._simulation.start_from(field, values)
+            self._simulation.memory.check_field(field)
+        if grid is not None and self._source is not None:
+            self._loads.start(field, grid, self._source.path.name)
 
     def add_object(self, name: str, object: str) -> None:  # noqa: A002 - the artist's own word
         """Declare "NAME_distance" and "NAME_velocity", which follow an object of the scene.
@@ -180,6 +177,50 @@ class FluidEngine:
         made = declare_object(name, object, self.domain, self._environment, self.add_field, self.fields)
         if made is not None and self._simulation is not None:
             self._stepping.follow(made)
+
+    def activate(
+        self,
+        field: str | None = None,
+        *,
+        above: float = 1e-3,
+        below: float | None = None,
+        margin: float = 1.0,
+        low: Sequence[float] | None = None,
+        high: Sequence[float] | None = None,
+        default: bool = False,
+    ) -> None:
+        """Say which leaves of a sparse domain are active, from now on; nothing in a dense one, where all are.
+
+        Args:
+            field: leaves are awake where it differs from its background, and where that flows in the next step.
+            above: a difference by more wakes leaves.
+            below: a difference by less lets them sleep; default half of `above`.
+            margin: leaves that are awake around; may be a part of one.
+            low, high: corners of a box whose leaves are always awake, in world units along the domain's axes.
+            default: this counts only as long as nothing else is said of the field.
+
+        Raises:
+            FluidError: `unknown-field`, `bad-argument`, `missing-option`, `not-finite`, `domain-too-large`.
+        """
+        if (low is None) != (high is None) or (field is None and low is None):
+            raise fail(
+                "missing-option",
+                "sim:activate needs a field, or low and high.",
+                'Write field = "density", or both corners of a box.',
+            )
+        leaves = self._simulation.leaves if self._simulation is not None else None
+        if field is not None:
+            rule = checked_rule(find_field(self.fields, field).name, above, below, margin)
+            self._planner.rules.add(rule.field)
+            if leaves is not None and default:
+                leaves.defaults[rule.field] = rule
+            elif leaves is not None:
+                leaves.follow_field(rule)
+        if low is not None and high is not None:
+            box = voxel_box(self.domain, low, high)
+            self._planner.boxes.append(box)
+            if leaves is not None:
+                leaves.keep_awake(*box)
 
     def add_stencil(self, definition: StencilDefinition) -> None:
         """Check and compile a stencil; nothing of it runs before all of it is right.
@@ -269,79 +310,6 @@ class FluidEngine:
             if export is not None:
                 self.export_vdb(numbered(export, self.frame), fields, half)
 
-    # ----- values
-
-    def reduce(self, field: str, op: str) -> float | int | tuple[float | int, ...]:
-        """One number for a whole field: "sum", "min", "max" (by component) or "norm" (over all components).
-
-        Raises:
-            FluidError: `unknown-field`, `bad-argument`.
-        """
-        found = find_field(self.fields, field)
-        check_operation(op)
-        if self._simulation is not None:
-            values = self._simulation.reduce(found, op)
-        else:  # in a check a field is what it was at its start
-            self.guessed = True
-            scale = self.domain.at(found.resolution).address.voxels if op == "sum" else 1
-            values = tuple(v * scale for v in found.background)
-            values = (math.hypot(*values),) if OPERATIONS[op].root else values
-        return values[0] if len(values) == 1 else values
-
-    def read(self, field: str, coord: Sequence[int]) -> float | int | tuple[float | int, ...]:
-        """The value of one voxel.
-
-        Raises:
-            FluidError: `unknown-field`, `bad-argument` for a coordinate outside the field.
-        """
-        found = find_field(self.fields, field)
-        extent = self.domain.at(found.resolution).size
-        if len(coord) != 3 or any(int(c) != c or not 0 <= c < n for c, n in zip(coord, extent, strict=True)):
-            given = ", ".join(f"{c:g}" for c in coord)
-            size = ", ".join(str(n) for n in extent)
-            what = "a domain" if found.resolution == 1 else f'"{field}"'
-            raise fail(
-                "bad-argument", f"There is no voxel {{{given}}} in {what} of {{{size}}}.", "Voxels count from 0."
-            )
-        x, y, z = (int(c) for c in coord)
-        self.guessed = self.guessed or self._simulation is None
-        values = self._simulation.read(found, (x, y, z)) if self._simulation else found.background
-        return values[0] if len(values) == 1 else values
-
-    def fill(self, field: str, value: Value) -> None:
-        """Set every voxel of a field. Raises FluidError `unknown-field`, `bad-argument`, `not-finite`."""
-        found = find_field(self.fields, field)
-        parts = check_value(field, found.format, value)
-        if self._simulation is not None:
-            self._stepping.announce_plan()
-            self._simulation.fill(found, parts)
-
-    def load(self, field: str, path: str, grid: str | None = None) -> None:
-        """Let a field take the values of a grid (by default of its own name) in a .vdb or .nvdb file, now.
-
-        Args:
-            path: relative to the script's folder, or an export of this run, which is waited for.
-
-        Behind the run's last frame nothing is computed, and nothing is loaded.
-
-        Raises:
-            FluidError: `unknown-field`, `grid-file-…`, `grid-mismatch`, `not-a-number`, and those of the export.
-        """
-        found = find_field(self.fields, field)
-        if self._stepping.is_over:
-            return  # what the file would hold was not computed either
-        if self._simulation is not None:
-            self._stepping.announce_plan()
-        self._loads.load(found, path, grid or field)
-
-    def array(self, field: str) -> npt.NDArray[Any]:
-        """A copy of a field as numpy sees it, shape (nx, ny, nz) or (nx, ny, nz, components); background in a check."""
-        found = find_field(self.fields, field)
-        if self._simulation is not None:
-            return self._simulation.array(found)
-        shape = self.domain.at(found.resolution).address.shape(found.format.components)
-        return np.broadcast_to(np.array(found.background, found.format.dtype), shape).copy()
-
     # ----- export
 
     def export_vdb(self, path: str, fields: Sequence[str] | None = None, half: bool = False) -> None:
@@ -370,7 +338,22 @@ class FluidEngine:
             self._exports.write(request)
             self._stepping.announce_plan()
 
-    # ----- end
+    # ----- what it takes
+
+    def plan(self) -> RunPlan:
+        """What a run takes of its devices and sends between them; the devices are looked up, and nothing is allocated.
+
+        Raises:
+            FluidError: `no-vulkan`, `no-device`.
+        """
+        return self._planner.plan(self._source)
+
+    @property
+    def exchanged(self) -> tuple[float, int] | None:
+        """Seconds that were lost to the exchange of halos, and bytes that travelled; None on one device."""
+        if self._simulation is None or len(self._simulation.every_part) == 1:
+            return None
+        return self._simulation.halos.seconds, self._simulation.halos.bytes
 
     def finish(self) -> None:
         """Wait until every step is computed and every export is on disk.
@@ -380,8 +363,8 @@ class FluidEngine:
         """
         self._exports.finish()
         if self._simulation is not None:
-            self._simulation.execution.wait_all()
-            self._simulation.status.check()
+            self._simulation.wait()
+            self._simulation.check()
 
     def close(self) -> None:
         """Release the device and everything on it; exports not yet written are dropped. Closing twice does nothing."""

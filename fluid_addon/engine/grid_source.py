@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,10 @@ from ..volumes.openvdb_files import read_vdb
 from .address import Boundary
 from .domain import Domain, check_size
 from .field import Field
-from .grid_values import UNNAMED, check_kind, values_of
+from .grid_leaves import leaves_of_grid
+from .grid_values import UNNAMED, check_kind
+from .leaves import LeafBox
+from .resample import same_directions
 
 __all__ = ["GridSource", "grid_path", "read_grid"]
 
@@ -99,11 +101,18 @@ class GridSource:
         x, y, z = (int(n) for n in low)
         return Domain(extent, (x, y, z), np.array(transform, np.float64), boundary)
 
-    def values(self, field: Field, domain: Domain) -> npt.NDArray[Any] | None:
-        """The start of a field, or None where the file has no grid of its name. Sets the field's grid class.
+    def leaves(self, domain: Domain) -> npt.NDArray[np.int32]:
+        """The linear indices, sorted, of the leaves of a domain that the file's grids reach."""
+        box = LeafBox(domain.size, domain.boundary)
+        found = [leaves_of_grid(g, domain) for g in self.grids.values() if same_directions(g, domain)]
+        linear: npt.NDArray[np.int32] = np.unique(np.concatenate([box.index(leaves) for leaves in found]))
+        return linear
+
+    def grid_for(self, field: Field, domain: Domain) -> Grid | None:
+        """What a field starts from; None where the file has no grid of its name.
 
         Raises:
-            FluidError: `grid-mismatch` also when it lies on another lattice, `not-a-number`.
+            FluidError: `grid-mismatch` also when it lies on another lattice.
         """
         grid = self.grids.get(field.name)
         if grid is None:
@@ -112,4 +121,4 @@ class GridSource:
         if not np.allclose(grid.transform, domain.transform, rtol=1e-6, atol=1e-9):
             message = f'The grid "{field.name}" of "{self.path.name}" lies on another lattice than the field.'
             raise fail("grid-mismatch", message, "Resample it to the first grid's voxels, or rename the field.")
-        return values_of(grid, field, domain, self.path.name)
+        return grid

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from .block import Block
-from .block_source import choose_block
+from .block_source import BlockSource, choose_block
 from .body import Body, near_name
 from .domain import Domain
 from .field import Field
 from .field_access import buffer_types, chunk_load, chunk_store, readers, voxel_load, writer
 from .nan_check import nan_check_types
-from .sampling import Lattice
+from .places import Lattice, Storage
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
 __all__ = ["CODE_FILE", "Constants", "KernelSource", "generate", "other_sizes"]
@@ -59,6 +59,8 @@ class KernelSource:
         slots: the names of the buffers in slot order.
         block: the voxels of one invocation.
         others: the further resolutions of the fields that it samples; their sizes are `other_sizes`.
+        moved: the outputs in place that go to back buffers: a slab's stencil that may lack part of its halo runs again,
+            and finds everything as it was.
     """
 
     fields: str
@@ -67,6 +69,7 @@ class KernelSource:
     slots: tuple[str, ...]
     block: Block
     others: tuple[Fraction, ...]
+    moved: frozenset[str]
 
     def includes(self) -> dict[str, str]:
         """The texts by the names under which they are included."""
@@ -87,35 +90,46 @@ def _sizes(number: int) -> list[str]:
 
 
 def generate(
-    definition: StencilDefinition, body: Body, fields: dict[str, Field], constants: Constants, largest: Block
+    definition: StencilDefinition,
+    body: Body,
+    fields: dict[str, Field],
+    constants: Constants,
+    largest: Block,
+    storage: Storage,
 ) -> KernelSource:
     """The generated parts of a stencil's kernel.
 
     Args:
         fields: every field that the stencil names, by name.
         largest: the largest block that an invocation may compute.
+        storage: how fields lie on the device.
     """
     outputs = {name: fields[name.removesuffix(BACK_BUFFER_SUFFIX)] for name in definition.outputs}
     named = {name: fields[name] for name in definition.inputs} | {field.name: field for field in outputs.values()}
-    slots = named | outputs
+    moved = frozenset(name for name in outputs if name in named) if storage.slabs and body.is_far else frozenset()
+    target = {name: name + BACK_BUFFER_SUFFIX if name in moved else name for name in outputs}
+    slots = named | {target[name]: field for name, field in outputs.items()}
     own = next(iter(outputs.values())).resolution
     others = tuple(sorted({field.resolution for field in named.values()} - {own}))
-    lattices = {own: Lattice()} | {other: Lattice(f"_{n}", other / own) for n, other in enumerate(others)}
-    main = choose_block(largest, named, body, outputs)
-    block = main.block
+    elsewhere = {other: Lattice(f"_{n}", other / own, other) for n, other in enumerate(others)}
+    lattices = {own: Lattice("", Fraction(1), own)} | elsewhere
+    block = choose_block(largest, named, body, outputs)
+    places = storage.places(own, block)
+    main = BlockSource(block, named, body.near, outputs, places)
     text = [constants.glsl(), *buffer_types([field.format for field in slots.values()], block)]
     text += [line for n in range(len(others)) for line in _sizes(n)]
-    text += nan_check_types()
+    text += [*nan_check_types(), *places.constants()]
     text.append("layout(set = 0, binding = 1, scalar) uniform fs_Addresses {")
     text += [f"    fs_{field.format.glsl_stored}_buffer fs_at_{name};" for name, field in slots.items()]
-    text += ["    fs_status_words fs_status;", "};"]
+    text += ["    fs_status_words fs_status;", *places.members(list(elsewhere.values())), "};"]
+    text += [f'#include "{places.include}"', '#include "locate.glsl"']
     for field in named.values():
         text += voxel_load(field, block)
-        text += readers(field, body, lattices[field.resolution])
+        text += readers(field, body, lattices[field.resolution], places)
         text += chunk_load(field, block.chunk(field.format))
     for name, field in outputs.items():
         text += writer(name, field)
-        text += chunk_store(name, field, block.chunk(field.format))
+        text += chunk_store(name, target[name], field, block.chunk(field.format))
     near = [f"const {fields[name].format.glsl} {near_name(name, offset)}" for name, offset in body.near]
     line = definition.origin.line if definition.origin else 1
     wrapped = (
@@ -123,4 +137,4 @@ def generate(
         f'#line {line} "{CODE_FILE}"\n{body.code}\n'
         '#line 1 "generated"\n}\n'
     )
-    return KernelSource("\n".join(text) + "\n", wrapped, main.text(), tuple(slots), block, others)
+    return KernelSource("\n".join(text) + "\n", wrapped, main.text(), tuple(slots), block, others, moved)

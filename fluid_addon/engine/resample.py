@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..volumes.grid import Grid
 from .domain import Domain
 
-__all__ = ["resampled", "same_directions"]
+__all__ = ["Axis", "component_axes", "component_of", "resampled", "same_directions"]
 
 BLOCK_VOXELS = 1 << 22  # of the grid, for one block of the box
 #: In the grid's voxels. A position so close to a voxel's centre is meant to lie there, and takes its value as it is.
@@ -48,15 +48,15 @@ def _map(grid: Grid, domain: Domain) -> _Map | None:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """Where the box's voxels along an axis lie between the grid's: `part` of the way from `low` to `high`."""
 
     low: npt.NDArray[np.int64]
     high: npt.NDArray[np.int64]
     part: npt.NDArray[np.float32]
 
-    def cut(self, piece: slice) -> _Axis:
-        return _Axis(self.low[piece], self.high[piece], self.part[piece])
+    def cut(self, piece: slice) -> Axis:
+        return Axis(self.low[piece], self.high[piece], self.part[piece])
 
     @property
     def span(self) -> tuple[int, int]:
@@ -80,7 +80,7 @@ class _Axis:
         return low
 
 
-def _axis(positions: npt.NDArray[np.float64], bounds: tuple[int, int], nearest: bool) -> _Axis:
+def _axis(positions: npt.NDArray[np.float64], bounds: tuple[int, int], nearest: bool) -> Axis:
     """Positions in the grid's voxels; beyond `bounds` there is nothing but background."""
     inside = np.clip(positions, bounds[0] - 1, bounds[1])
     centre = np.round(inside)
@@ -89,7 +89,7 @@ def _axis(positions: npt.NDArray[np.float64], bounds: tuple[int, int], nearest: 
     low = np.floor(settled)
     part = (settled - low).astype(np.float32)
     whole = low.astype(np.int64)
-    return _Axis(whole, whole + (part > 0), part)
+    return Axis(whole, whole + (part > 0), part)
 
 
 def resampled(grid: Grid, domain: Domain, *, on_faces: bool = False, from_faces: bool = False) -> npt.NDArray[Any]:
@@ -102,21 +102,33 @@ def resampled(grid: Grid, domain: Domain, *, on_faces: bool = False, from_faces:
     Returns:
         (nx, ny, nz) or (nx, ny, nz, 3), of the grid's type.
     """
+    out = np.empty((*domain.size, *grid.components), grid.dtype)
+    for component, axes in component_axes(grid, domain, on_faces=on_faces, from_faces=from_faces):
+        _fill(component_of(out, component), component, grid, axes)
+    return out
+
+
+def component_axes(
+    grid: Grid, domain: Domain, *, on_faces: bool, from_faces: bool
+) -> Iterator[tuple[int | None, list[Axis]]]:
+    """Each component and where it lies; None for all of them where they lie at the same places."""
     found = _map(grid, domain)
     assert found is not None, "the caller has looked"
-    out = np.empty((*domain.size, *grid.components), grid.dtype)
     if not grid.components or not (on_faces or from_faces):
-        _fill(out, ..., grid, _axes(grid, domain, found, np.zeros(3), np.zeros(3)))
-    else:
-        for component, face in enumerate(-0.5 * np.eye(3)):
-            axes = _axes(grid, domain, found, face * on_faces, face * from_faces)
-            _fill(out[..., component], component, grid, axes)
-    return out
+        yield None, _axes(grid, domain, found, np.zeros(3), np.zeros(3))
+        return
+    for component, face in enumerate(-0.5 * np.eye(3)):
+        yield component, _axes(grid, domain, found, face * on_faces, face * from_faces)
+
+
+def component_of(values: npt.NDArray[Any], component: int | None) -> npt.NDArray[Any]:
+    """A view of a component, or of all of them (None)."""
+    return values if component is None else values[..., component]
 
 
 def _axes(
     grid: Grid, domain: Domain, found: _Map, wanted: npt.NDArray[np.float64], stored: npt.NDArray[np.float64]
-) -> list[_Axis]:
+) -> list[Axis]:
     """Where values lie that are `wanted` and `stored` beside the centres of their voxels."""
     scale, shift = found
     axes = []
@@ -126,13 +138,13 @@ def _axes(
     return axes
 
 
-def _fill(out: npt.NDArray[Any], component: Any, grid: Grid, axes: Sequence[_Axis]) -> None:
-    """Interpolate a component, or all of them (`...`)."""
+def _fill(out: npt.NDArray[Any], component: int | None, grid: Grid, axes: Sequence[Axis]) -> None:
+    """Interpolate a component, or all of them (None)."""
     for pieces in _pieces(axes):
         cut = [axis.cut(piece) for axis, piece in zip(axes, pieces, strict=True)]
         lows, counts = zip(*(axis.span for axis in cut), strict=True)
         values = grid.dense(lows, counts)
-        values = values if component is ... else values[..., component]
+        values = component_of(values, component)
         for i, axis in enumerate(cut):
             values = axis.interpolate(values, i)
         out[pieces] = values
@@ -148,7 +160,7 @@ def _bounds(grid: Grid) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(first, behind, strict=True)]
 
 
-def _pieces(axes: Sequence[_Axis]) -> Iterator[tuple[slice, slice, slice]]:
+def _pieces(axes: Sequence[Axis]) -> Iterator[tuple[slice, slice, slice]]:
     """Blocks of the box, long along z, that need at most `BLOCK_VOXELS` of the grid, or are one voxel wide."""
     counts = [len(axis.low) for axis in axes]
     steps = [axis.span[1] / count for axis, count in zip(axes, counts, strict=True)]

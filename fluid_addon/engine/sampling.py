@@ -3,51 +3,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
 from itertools import product
 
 from .field import Field
+from .places import Lattice, Places
 
-__all__ = ["Lattice", "sampler"]
+__all__ = ["sampler"]
 
 _AXES = "xyz"
 _ENDS = ("low", "high")
 
 
-@dataclass(frozen=True)
-class Lattice:
-    """The voxels of a field in the kernel of a stencil.
-
-    Attributes:
-        suffix: of the constants that hold its size; "" for the voxels that the stencil runs over.
-        ratio: voxels along an axis for one that the stencil runs over.
-    """
-
-    suffix: str = ""
-    ratio: Fraction = Fraction(1)
-
-    def size(self, axis: str) -> str:
-        return f"FS_SIZE_{axis.upper()}{self.suffix}"
-
-    def index(self, x: str, y: str, z: str) -> str:
-        if not self.suffix:
-            return f"voxel_index(ivec3({x}, {y}, {z}))"
-        return f"({x} * {self.size('y')} + {y}) * {self.size('z')} + {z}"
-
-    def position(self) -> str:
-        """`at`, in the voxels that the stencil runs over, in these voxels: both count from the domain's low corner."""
-        return f"(at + 0.5) * {float(self.ratio)!r} - 0.5" if self.suffix else "at"
-
-
-def sampler(field: Field, lattice: Lattice, access: str, part: str) -> list[str]:
+def sampler(field: Field, lattice: Lattice, places: Places, access: str, part: str) -> list[str]:
     """One of the functions that an artist's accesses between voxels call.
 
     `fs_sample_f(p)`: trilinear between voxel centres, for a staggered field each component between its own faces.
     `fs_clamp_f(p, value)`: `value` kept between the least and the most of the eight voxels (or faces) around p.
 
     Args:
-        lattice: where the field's voxels lie.
+        lattice: the field's voxels.
+        places: where they lie in memory.
         access: "sample" or "clamp".
         part: "x", "y", "z" for one component of a staggered field: `fs_sampleX_f`; "" for the whole value.
     """
@@ -59,7 +34,8 @@ def sampler(field: Field, lattice: Lattice, access: str, part: str) -> list[str]
             f"{kind} fs_{access}_{name}(const vec3 at{value}) {{",
             f"    const vec3 p = {lattice.position()};",
             *_spans(_AXES, "", lattice),
-            *_corners(kind, "", _AXES, load, field.glsl(field.background), lattice),
+            *places.around(_AXES, "", lattice),
+            *_corners(kind, "", _AXES, load, field.glsl(field.background), lattice, places),
             f"    return {_result(access, '', _AXES)};",
             "}",
         ]
@@ -75,7 +51,8 @@ def sampler(field: Field, lattice: Lattice, access: str, part: str) -> list[str]
         component = _AXES.index(axis)
         spans = [f"face_{a}" if a == axis else a for a in _AXES]
         load = f"float(fs_at_{name}.v[$index].{axis})"
-        lines += _corners("float", f"_{axis}", spans, load, outside[component], lattice)
+        lines += places.around(spans, f"_{axis}", lattice)
+        lines += _corners("float", f"_{axis}", spans, load, outside[component], lattice, places)
         results.append(_result(access, f"_{axis}", spans, f".{axis}"))
     whole = f"{kind}({', '.join(results)})"
     return [*lines, f"    return {results[0] if part else whole};", "}"]
@@ -90,14 +67,15 @@ def _spans(axes: str, prefix: str, lattice: Lattice) -> list[str]:
     ]
 
 
-def _corners(kind: str, ending: str, spans: str | list[str], load: str, outside: str, lattice: Lattice) -> list[str]:
+def _corners(
+    kind: str, ending: str, spans: str | list[str], load: str, outside: str, lattice: Lattice, places: Places
+) -> list[str]:
     """`low_low_low…` to `high_high_high…`: the values at the corners of the cell that the spans name."""
     lines = []
     for ends in product(_ENDS, repeat=3):
         name = "_".join(ends) + ending
-        place = [f"{span}.{end}" for span, end in zip(spans, ends, strict=True)]
         there = [f"{span}.has_{end}" for span, end in zip(spans, ends, strict=True)]
-        lines.append(f"    {kind} {name} = {load.replace('$index', lattice.index(*place))};")
+        lines.append(f"    {kind} {name} = {load.replace('$index', places.corner(spans, ends, ending, lattice))};")
         lines.append(f"    {name} = all(bvec3({', '.join(there)})) ? {name} : {outside};")
     return lines
 

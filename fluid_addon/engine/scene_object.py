@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..diagnostics import fail
 from ..volumes.mesh import Mesh, Shells, shells_of
-from ..volumes.mesh_distance import BAND, THICKNESS, signed_distance
-from ..volumes.mesh_velocity import spread_velocity
+from ..volumes.mesh_distance import BAND, THICKNESS, MeshDistance
+from ..volumes.mesh_velocity import MeshVelocity
 from ..volumes.scene_meshes import MeshSource
 from .domain import Domain
 from .environment import EngineEnvironment
@@ -114,20 +114,32 @@ class SceneObject:
     ) -> None:
         shells = self._shells(mesh)
         size, voxel = self._domain.size, self._domain.voxel_size
-        distance = signed_distance(mesh, shells, size)
+        shape = MeshDistance(mesh, shells, size)
+        leaves = None if simulation.leaves is None else shape.touched(inside=True)
+        distance = shape.box((0, 0, 0), size) if leaves is None else shape.leaves(leaves)
         self._look_at(mesh, shells, distance, frame)
         moving = way is not None and bool(way.any())
         velocity = None
         if moving and way is not None:
-            velocity = spread_velocity(mesh, way * (voxel / seconds), size, BAND)
+            motion = MeshVelocity(mesh, way * (voxel / seconds), size, BAND)
+            velocity = motion.dense() if leaves is None else motion.leaves(leaves)
             velocity[distance >= BAND] = 0.0
         # All of it is worked out before the first upload, which waits for the steps that are under way.
-        simulation.write(self._distance, distance * np.float32(voxel))
+        self._put(simulation, self._distance, leaves, distance * np.float32(voxel))
         if velocity is not None:
-            simulation.write(self._velocity, velocity)
+            self._put(simulation, self._velocity, leaves, velocity)
         elif self._moving:
             simulation.fill(self._velocity, (0.0, 0.0, 0.0))
         self._moving = moving
+
+    def _put(
+        self, simulation: Simulation, field: Field, leaves: NDArray[np.int32] | None, values: NDArray[np.float32]
+    ) -> None:
+        if leaves is None or simulation.leaves is None:
+            simulation.write(field, values)
+            return
+        simulation.leaves.keep(self._distance.name, simulation.leaves.box.index(leaves))
+        simulation.write_leaves(field, leaves, values, field.background)
 
     def _in_voxels(self, mesh: Mesh) -> Mesh:
         turned = mesh.points @ self._to_voxels[:3, :3].T + self._to_voxels[:3, 3]

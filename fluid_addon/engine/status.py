@@ -22,9 +22,10 @@ from ..gpu.memory import Buffer, Residence
 from ..gpu.recording import Copy, Recording
 from .address import DenseAddress
 from .body import place_in_code
+from .carrier import Carrier
 from .stencil import StencilDefinition
 
-__all__ = ["CLEAR", "Moment", "Status", "Watch", "status_clear"]
+__all__ = ["CLEAR", "Finding", "Moment", "Status", "Watch", "raise_first", "status_clear"]
 
 CLEAR = 0xFFFFFFFF
 WORDS = 64  # at first; more stencils than that make the buffer anew
@@ -78,6 +79,32 @@ class Moment:
         return f"in frame {self.frame} (step {self.step})"
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What a device noticed.
+
+    Attributes:
+        step: the submission that it was noticed in.
+        word: which of the words says so.
+        index: the lowest voxel of this device.
+    """
+
+    step: int
+    word: int
+    index: int
+    watch: Watch
+    moment: Moment
+
+
+def raise_first(findings: Iterable[Finding | None], carrier: Carrier) -> None:
+    """Raises FluidError `not-a-number` for what came first on any device of any rank, if anything did."""
+    every = carrier.allgather([finding for finding in findings if finding is not None])
+    found = [finding for findings in every for finding in findings]
+    if found:
+        first = min(found, key=lambda finding: (finding.step, finding.word, finding.index))
+        raise first.watch.error(first.index, first.moment)
+
+
 @dataclass
 class _Copy:
     """The words as one step left them."""
@@ -85,6 +112,7 @@ class _Copy:
     host: Buffer
     encoded: Encoded
     ticket: int = 0
+    step: int = 0
     moment: Moment | None = None  # of a step that was not looked at yet
 
     def content(self) -> npt.NDArray[np.uint8]:
@@ -107,7 +135,7 @@ class Status:
         self._buffers: list[Buffer] = []  # also earlier ones: exports that were encoded then still name them
         self._copies: list[_Copy] = []
         self._steps = 0
-        self._error: FluidError | None = None
+        self._found: Finding | None = None
         try:
             self._make(WORDS)
         except BaseException:
@@ -133,44 +161,47 @@ class Status:
         self._watches += watches
         return first
 
-    def make_room(self) -> None:
-        """Hold a word for every watch. Nothing may be under way. Raises as `check`."""
-        self.check()
+    def make_room(self) -> Finding | None:
+        """Hold a word for every watch. Nothing may be under way. Returns as `check`."""
+        found = self.check()
         words = self.buffer.size // _WORD.itemsize
         if len(self._watches) > words:
             self._forget_copies()
             self._make(1 << (len(self._watches) - 1).bit_length())
+        return found
+
+    def look_ahead(self) -> Finding | None:
+        """Look at the steps before those that may still be under way once another one is submitted."""
+        return self._look(self._copies[self._steps % IN_FLIGHT])
 
     def submit(self, encoded: Encoded, constants: bytes, moment: Moment) -> None:
-        """Queue a step; the steps before those that may still be under way are looked at first. Raises as `check`."""
+        """Queue a step; `look_ahead` comes before."""
         copy = self._copies[self._steps % IN_FLIGHT]
-        self._look(copy)
         copy.ticket = self._execution.submit(encoded, constants, then=copy.encoded)
-        copy.moment = moment
+        copy.moment, copy.step = moment, self._steps
         self._steps += 1
 
-    def check(self) -> None:
-        """Look at every step so far; waits for it.
+    def check(self) -> Finding | None:
+        """Look at every step so far; waits for it. What the first step left that left anything.
 
         Raises:
-            FluidError: `not-a-number` for the first step that left NaN, `cancelled`.
+            FluidError: `cancelled`, `device-lost`.
         """
         for copy in sorted(self._copies, key=lambda copy: copy.ticket):
             self._look(copy)
+        return self._found
 
-    def _look(self, copy: _Copy) -> None:
-        if self._error is not None:
-            raise self._error
-        if copy.moment is None:
-            return
+    def _look(self, copy: _Copy) -> Finding | None:
+        if self._found is not None or copy.moment is None:
+            return self._found
         self._execution.wait(copy.ticket)
         moment, copy.moment = copy.moment, None
         content = copy.content()
         if not status_clear(content):
             words = content.view(_WORD)
             first = int(np.argmax(words != CLEAR))
-            self._error = self._watches[first].error(int(words[first]), moment)
-            raise self._error
+            self._found = Finding(copy.step, first, int(words[first]), self._watches[first], moment)
+        return self._found
 
     def _forget_copies(self) -> None:
         for copy in self._copies:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Literal
 
-from ..diagnostics import fail
+from ..diagnostics import FluidError, fail
 from .declarations import Declarations
 from .domain import Domain
 from .environment import EngineEnvironment
@@ -47,10 +48,11 @@ class Stepping:
     ) -> None:
         self._domain, self._declarations, self._simulation = domain, declarations, simulation
         self._environment, self._raise_pending = environment, raise_pending
-        self._announced: tuple[int, int] | None = None
+        self._announced: tuple[int, ...] | None = None
         self._told: dict[str, int] = {}  # solvers whose last solve was noted, and in which frame
         self.frame, self.time = 0, 0.0
         self._steps = 0
+        self._asleep = False  # whether it was noted that nothing is active
         self.objects: list[SceneObject] = []
 
     def step(self, dt: float) -> None:
@@ -90,13 +92,14 @@ class Stepping:
         """Say what memory the engine takes, where that changed. Raises FluidError `domain-too-large`."""
         if self._simulation is None:
             return
-        state = (self._declarations.version, self._simulation.export_bytes)
+        memory = self._simulation.memory
+        if self._simulation.leaves is not None:
+            self._simulation.leaves.begin()
+        state = (self._declarations.version, memory.export_bytes, *memory.magnitudes)
         if state != self._announced:
             self._announced = state
-            self._simulation.check_memory()
-            plan = self._simulation.plan()
-            details = {"table": plan.table(), "bytes": plan.total(), "device": self._simulation.device.info.name}
-            self._environment.observe("memory", details)
+            memory.check()
+            self._environment.observe("memory", memory.told())
 
     def close(self) -> None:
         """Compute nothing any more."""
@@ -127,8 +130,12 @@ class Stepping:
         if simulation is not None:
             for each in self.objects:
                 each.follow(simulation, frame, part, seconds)
-            simulation.step(self._constants(dt, frame), Moment(frame, self._steps + 1, dt))
+            try:
+                simulation.step(self._constants(dt, frame), Moment(frame, self._steps + 1, dt))
+            except FluidError as error:
+                raise _with_frame(error, frame) from error.__cause__
             self._tell_unsolved(simulation, frame)
+            self._tell_asleep(simulation)
         self._steps += 1
         self.time += dt
 
@@ -170,7 +177,30 @@ class Stepping:
                 )
                 self._environment.note(text)
 
+    def _tell_asleep(self, simulation: Simulation) -> None:
+        """A note, once, where a sparse domain has no leaf that anything could come from."""
+        if simulation.leaves is None or len(simulation.leaves.active) or self._asleep:
+            return
+        self._asleep = True
+        self._environment.note(
+            "No leaf is active, so nothing is computed: sim:activate{low = …, high = …} wakes a box."
+        )
+
     def _tell_step(self) -> None:
         if not self._after_last(self.frame):
-            details = {"frame": self.frame, "time": self.time, "voxels": self._domain.address.voxels}
+            leaves = self._simulation.leaves if self._simulation is not None else None
+            details = {
+                "frame": self.frame,
+                "time": self.time,
+                "voxels": self._domain.address.voxels - (leaves.voxels_outside() if leaves is not None else 0),
+                "leaves": len(leaves.active) if leaves is not None else None,
+            }
             self._environment.observe("step", details)
+
+
+def _with_frame(error: FluidError, frame: int) -> FluidError:
+    """The error; one that tells of a lost device also says when that was."""
+    if error.code != "device-lost":
+        return error
+    told = [replace(d, message=f"{d.message.removesuffix('.')} in frame {frame}.") for d in error.diagnostics]
+    return FluidError(*told)

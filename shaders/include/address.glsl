@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Coordinate to index to buffer, for a dense domain. Its Python twin is fluid_addon/engine/address.py.
-// z is the fastest axis, as in OpenVDB. Nothing else in the house knows how voxels lie in memory.
+// Coordinates and boundaries: where voxels are, whatever way they lie in memory. Its Python twin is
+// fluid_addon/engine/address.py; storage_dense.glsl, storage_slab.glsl and storage_leaves.glsl say how they lie.
 //
 // Every function gives a place that exists, whatever it is asked for, and says apart from it whether that is the voxel
 // asked for: so a kernel loads first and selects the background afterwards, which costs far less than a branch around
@@ -20,24 +20,18 @@ const int FS_PERIODIC = 2;
 const ivec3 domain_size = ivec3(FS_SIZE_X, FS_SIZE_Y, FS_SIZE_Z);
 const int FS_VOXELS = FS_SIZE_X * FS_SIZE_Y * FS_SIZE_Z;
 
-// What this invocation computes: a voxel, or a block of them.
-ivec3 invocation_coord() {
-    return ivec3(gl_GlobalInvocationID.zyx);
-}
-
 bool InDomain(const ivec3 c) {
     return uint(c.x) < uint(FS_SIZE_X) && uint(c.y) < uint(FS_SIZE_Y) && uint(c.z) < uint(FS_SIZE_Z);
 }
 
-// ===== From a coordinate inside the domain to an index
-
-int voxel_index(const ivec3 c) {
+// A voxel's number in the whole domain, z fastest, which does not depend on how voxels are stored.
+int dense_index(const ivec3 c) {
     return (c.x * FS_SIZE_Y + c.y) * FS_SIZE_Z + c.z;
 }
 
-// The index of a chunk of `voxels` neighbours along z, counted in chunks; c.z counts chunks as well.
-int chunk_index(const ivec3 c, const int voxels) {
-    return (c.x * FS_SIZE_Y + c.y) * (FS_SIZE_Z / voxels) + c.z;
+ivec3 dense_coord(const int i) {
+    int row = i / FS_SIZE_Z;
+    return ivec3(row / FS_SIZE_Y, row % FS_SIZE_Y, i % FS_SIZE_Z);
 }
 
 // ===== From any coordinate to one inside the domain
@@ -64,28 +58,6 @@ bool fs_is_beyond(const int c, const int brought_in, const int boundary) {
 // Whether the coordinate lies beyond the high end of a clamped axis, where a face along that axis is in a wall.
 bool fs_is_wall(const int c, const int size, const int boundary) {
     return boundary == FS_CLAMP && c >= size;
-}
-
-// Where voxel c lies in a field's buffer. False: outside an open domain.
-bool locate(const ivec3 c, out int index) {
-    int x = fs_bring_in(c.x, FS_SIZE_X, FS_BOUNDARY_X);
-    int y = fs_bring_in(c.y, FS_SIZE_Y, FS_BOUNDARY_Y);
-    int z = fs_bring_in(c.z, FS_SIZE_Z, FS_BOUNDARY_Z);
-    index = voxel_index(ivec3(x, y, z));
-    return all(bvec3(
-        fs_is_there(c.x, x, FS_BOUNDARY_X), fs_is_there(c.y, y, FS_BOUNDARY_Y), fs_is_there(c.z, z, FS_BOUNDARY_Z)
-    ));
-}
-
-// The same for an index that a script computed: outside 0 … voxels-1 it is outside the domain.
-bool locate(const int i, out int index) {
-    index = clamp(i, 0, FS_VOXELS - 1);
-    return index == i;
-}
-
-bool locate(const uint i, out int index) {
-    index = int(min(i, uint(FS_VOXELS - 1)));
-    return uint(index) == i;
 }
 
 // ===== Between voxels

@@ -40,7 +40,7 @@ def test_a_field_has_its_own_voxels(make_engine, define, resolution):
         engine.read("a", size)
     engine.fill("a", 3)
     assert engine.reduce("a", "max") == (3, 3, 3, 3)
-    assert engine._simulation.plan().rows == (("a", 16 * size[0] * size[1] * size[2], Residence.DEVICE),)
+    assert engine._simulation.memory.plan().rows == (("a", 16 * size[0] * size[1] * size[2], Residence.DEVICE),)
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,8 @@ def test_a_step_is_recorded_once_for_each_side(make_engine, define):
     engine.add_field("a", Format.R32F, 1)
     engine.add_stencil(define("add", 'WriteField("a_new", idx, ReadField("a", idx) + 1.0);', "a", "a_new"))
     simulation = engine._simulation
-    encode, encoded = simulation.execution.encode, []
-    simulation.execution.encode = lambda recording: encoded.append(recording.name) or encode(recording)
+    encode, encoded = simulation.parts[0].execution.encode, []
+    simulation.parts[0].execution.encode = lambda recording: encoded.append(recording.name) or encode(recording)
     engine.read("a", (0, 0, 0))
     encoded.clear()
     for _ in range(50):
