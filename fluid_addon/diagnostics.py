@@ -68,6 +68,7 @@ CODES: dict[str, Kind] = {
     # domains and files that the script names
     "bad-extent": Kind.SCRIPT,
     "domain-too-large": Kind.DEVICE,
+    "too-many-devices": Kind.SCRIPT,
     "grid-file-missing": Kind.SCRIPT,
     "grid-file-corrupt": Kind.SCRIPT,
     "grid-file-kind": Kind.SCRIPT,
@@ -88,6 +89,7 @@ CODES: dict[str, Kind] = {
     "bake-corrupt": Kind.DISK,
     "bake-empty": Kind.DISK,
     "package-missing": Kind.USAGE,
+    "no-mpi": Kind.USAGE,
     "usage": Kind.USAGE,
     # the artist's own shelf: texts, presets, caches
     "no-simulation": Kind.USAGE,

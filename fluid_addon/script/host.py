@@ -30,6 +30,8 @@ __all__ = ["Engine", "Host", "vocabulary"]
 class Engine(Protocol):
     """What a script does with an engine; `FluidEngine` is one."""
 
+    sparse: bool
+
     @property
     def frame(self) -> int: ...
     @property
@@ -46,6 +48,7 @@ class Engine(Protocol):
     def add_object(self, name: str, object: str) -> None: ...  # noqa: A002
     def add_stencil(self, definition: StencilDefinition) -> None: ...
     def add_solver(self, definition: SolverDefinition) -> None: ...
+    def activate(self, field: str | None = ..., **options: Any) -> None: ...
     def solved(self, name: str) -> Solved: ...
     def run_stencil(self, name: str, dt: float | None = ...) -> None: ...
     def step(self, dt: float) -> None: ...
@@ -242,6 +245,8 @@ class Host:
                 engine.add_stencil(StencilDefinition(**definition))
             case "add_solver":
                 engine.add_solver(SolverDefinition(**options))
+            case "activate":
+                engine.activate(**options)
             case "solved":
                 return asdict(engine.solved(options["name"]))
             case "run_stencil":

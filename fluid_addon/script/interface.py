@@ -126,6 +126,18 @@ CALLS: dict[str, Call] = {
             Option("half", boolean),
         ),
     ),
+    "activate": Call(
+        "sim:activate",
+        (
+            Option("field", title),
+            Option("above", number),
+            Option("below", number),
+            Option("margin", number),
+            Option("low", _POSITION),
+            Option("high", _POSITION),
+            Option("default", boolean),
+        ),
+    ),
     "reduce": Call(
         "sim:reduce", (_FIELD, Option("op", one_of("sum", "min", "max", "norm"), required=True)), positional=2
     ),
@@ -139,4 +151,4 @@ CALLS: dict[str, Call] = {
 
 #: The methods of an engine, and its properties.
 METHODS = tuple(name for name in CALLS if name not in ("new", "param", "object"))
-PROPERTIES = ("frame", "time", "domain_size", "voxel_size", "origin", "boundary")
+PROPERTIES = ("frame", "time", "domain_size", "voxel_size", "origin", "boundary", "sparse")

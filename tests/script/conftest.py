@@ -26,6 +26,7 @@ class RecordingEngine:
         self.frame, self.time, self.closed = 0, 0.0, False
         self.domain_size, self.voxel_size = (8, 9, 10), 0.25
         self.origin, self.boundary = (1.0, 2.0, -3.5), ("open", "clamp", "periodic")
+        self.sparse = bool(options.get("sparse"))
         self._record("new", options)
 
     def _record(self, method: str, arguments: Any) -> Any:
@@ -43,6 +44,9 @@ class RecordingEngine:
 
     def add_solver(self, definition: SolverDefinition) -> None:
         self._record("add_solver", definition)
+
+    def activate(self, **options: Any) -> None:
+        self._record("activate", options)
 
     def solved(self, name: str) -> Solved:
         self._record("solved", name)

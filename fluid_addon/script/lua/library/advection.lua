@@ -96,7 +96,7 @@ local function carry(sim, fields, velocity, scheme, clamp, trace, lookup)
     sim:add_stencil(values.name(sim, "correct_" .. both), {inputs = inputs, outputs = outputs, code = code})
 end
 
--- gas.advect(sim, {fields, velocity, scheme, clamp, trace, lookup}): the flow carries scalar fields along.
+-- gas.advect(sim, {fields, velocity, scheme, clamp, trace, lookup, active}): the flow carries scalar fields along.
 --   fields    names of float fields; default {"density"}
 --   velocity  the staggered field that carries them, scene units per second; default "velocity"
 --   scheme    "maccormack" (default), or "semilagrangian": one lookup, cheap and blurry
@@ -104,13 +104,16 @@ end
 --   trace     1: the way by the flow at its end; 2: by the flow half-way, for long steps and tight vortices
 --   lookup    between voxels "linear" (default), or "cubic": thin sheets and sharp edges last far longer, at eight times
 --             the reads; halo 2 (docs/validation.md, V6)
+--   active    in a sparse domain, which leaves are awake (sim:activate): {above, below, margin}; default above = 1e-3, for
+--             fields of which the script says nothing itself; false: the fields wake nothing
 function advection.advect(sim, given)
-    local options = values.options(given, "gas.advect", {"fields", "velocity", "scheme", "clamp", "trace", "lookup"})
+    local options = values.options(given, "gas.advect", {"fields", "velocity", "scheme", "clamp", "trace", "lookup", "active"})
     local fields = options.fields or {"density"}
     if type(fields) == "string" then fields = {fields} end
     local scheme = values.choice(options.scheme, "maccormack", "scheme", SCHEMES)
     local trace = values.choice(options.trace, 1, "trace", TRACES)
     local lookup = values.choice(options.lookup, "linear", "lookup", LOOKUPS)
+    values.follow(sim, fields, options.active)
     for i = 1, #fields, 2 do
         carry(sim, {fields[i], fields[i + 1]}, options.velocity or "velocity", scheme, options.clamp ~= false, trace, lookup)
     end

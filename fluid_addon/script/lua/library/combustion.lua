@@ -46,7 +46,7 @@ end
 -- With r the fuel burnt, r = min(fuel, rate dt): fuel -= r, density += smoke r, flame = sqrt(fuel / full) and, where it
 -- burns, temperature = mix(ignition, maximum, flame): as Mantaflow does, but that the smoke of a unit of fuel does not depend on
 -- the length of the steps (Mantaflow's smoke is 0.1 r dt at most, and never above 1). So what burns is exact in dt, and the
--- sum of fuel and density / smoke stays. Expansion as a divergence: B. E. Feldman, J. F. O'Brien, O. Arikan, "Animating
+-- sum of fuel and density / smoke stays. In a sparse domain leaves with fuel are awake. Expansion as a divergence: B. E. Feldman, J. F. O'Brien, O. Arikan, "Animating
 -- Suspended Particle Explosions", SIGGRAPH 2003. Halo 0.
 function combustion.burn(sim, given)
     local o = values.options(given, "gas.burn", {
@@ -90,6 +90,7 @@ function combustion.burn(sim, given)
         line('WriteField("%s", idx, dt > 0.0 ? %s * burnt / dt : 0.0);', expansion, values.float(o.expansion, "expansion"))
         outputs[#outputs + 1] = expansion
     end
+    values.follow(sim, {fuel})
     compute(sim, "burn", outputs, table.concat(code, "\n"))
 end
 

@@ -103,7 +103,7 @@ end
 --   period     seconds after which a layer of noise begins anew (default 1; about as long as a whirl of two voxels takes to turn)
 --   velocity   the staggered field that carries (default "velocity")
 -- MacCormack with clamping (as gas.advect), one octave of noise for resolution 2, two for 3 and 4. The added flow is free of
--- divergence where its strength does not vary. Halo: the voxels that something travels in a step, and one more. Fields of the
+-- divergence where its strength does not vary. A sparse domain follows the fields. Halo: the voxels that something travels in a step, and one more. Fields of the
 -- flow's own resolution cannot be emitted together with fine ones: give each its gas.emit.
 function detail.advect_fine(sim, given)
     local o = values.options(given, "gas.advect_fine", {"fields", "strength", "period", "velocity"})
@@ -127,6 +127,7 @@ function detail.advect_fine(sim, given)
             add(sim, "detail_from", names.from_new, FROM, names)
         end
     end
+    values.follow(sim, o.fields)
     for _, field in ipairs(o.fields) do
         names.field, names.field_new = field, field .. "_new"
         add(sim, "carry_" .. field, "detail_carried", CARRY, names)

@@ -42,7 +42,8 @@ end
 --   velocity   how it moves, {x, y, z} or GLSL over `p`, scene units per second (default: the shape's own, else 0); it
 --              tells the gas, the shape has to move by itself
 --   moving     whether every step computes it anew (default: where the shape's GLSL names time, frame, dt, params, or it
---              reads fields). As soon as one obstacle moves, all are computed in every step
+--              reads fields). As soon as one obstacle moves, all are computed in every step, as they are in a sparse
+--              domain, where leaves wake that knew nothing of them
 -- Declares `solid` and `solid_velocity` on the first call. Halo 0. The distance of a union is the least of the distances.
 function obstacles.obstacle(sim, given)
     local o = values.options(given, "gas.obstacle", {"shape", "velocity", "moving"})
@@ -60,11 +61,13 @@ function obstacles.obstacle(sim, given)
     state.stencils[#state.stencils + 1] = name
     local moving = o.moving
     if moving == nil then moving = changes(shape, velocity) end
+    moving = moving or sim.sparse
     if moving and state.faces then
-        error("An obstacle that moves must come before gas.faces, which needs it in every step.", 0)
+        error(sim.sparse and "In a sparse domain an obstacle must come before gas.faces, which needs it in every step."
+            or "An obstacle that moves must come before gas.faces, which needs it in every step.", 0)
     end
     state.moving = state.moving or moving
-    sim:run_stencil(name)
+    if not sim.sparse then sim:run_stencil(name) end
     if state.moving then
         for _, stencil in ipairs(state.stencils) do sim:enable(stencil, true) end
     elseif state.faces then
@@ -146,7 +149,7 @@ function obstacles.faces(sim, given)
     sim:add_stencil(state.faces, {
         inputs = {"solid"}, outputs = {"faces"}, enabled = state.moving, code = table.concat(parts),
     })
-    sim:run_stencil(state.faces)
+    if not sim.sparse then sim:run_stencil(state.faces) end
 end
 
 -- Keeps scalars sensible inside obstacles, before advection: in the outermost voxels of an obstacle they are those of the gas

@@ -3,7 +3,8 @@
 --
 -- A shape is a table {distance = GLSL of the signed distance from `vec3 p` to its surface in scene units, negative
 -- inside, low = {x, y, z}, high = {x, y, z}, velocity = GLSL of a vec3 or nil}. `low` and `high` bound the shape where
--- all its numbers are constants. Positions and lengths are scene units; each is a number, or a text of GLSL that may
+-- all its numbers are constants, and `boxes` is a list of such bounds, empty where the engine itself knows where the shape
+-- is, as it does of objects and fields; nil: it may be anywhere. Positions and lengths are scene units; each is a number, or a text of GLSL that may
 -- use time, frame, dt and params, so every shape can move and grow. What a shape may say besides where it is:
 --   velocity   how it moves, {x, y, z} or GLSL over p, scene units per second, for emitters that inherit it
 -- Distances: I. Quilez, "Distance functions" (iquilezles.org/articles/distfunctions), written anew.
@@ -54,6 +55,7 @@ local function around(distance, center, reach, options)
         for i = 1, 3 do
             shape.low[i], shape.high[i] = center[i] - reach[i], center[i] + reach[i]
         end
+        shape.boxes = {{low = shape.low, high = shape.high}}
     end
     if options.velocity ~= nil then shape.velocity = values.vec3(options.velocity, "velocity") end
     return shape
@@ -164,8 +166,8 @@ local function parts_of(operator, ...)
     return parts
 end
 
-local function joined(distance, velocity, low, high)
-    return {distance = distance, velocity = velocity, low = low, high = high}
+local function joined(distance, velocity, low, high, boxes)
+    return {distance = distance, velocity = velocity, low = low, high = high, boxes = boxes}
 end
 
 -- What lies in any of the shapes. Each part moves as its own shape does.
@@ -184,7 +186,8 @@ function shapes.union(...)
                 low[k], high[k] = math.min(whole.low[k], part.low[k]), math.max(whole.high[k], part.high[k])
             end
         end
-        whole = joined("min(" .. whole.distance .. ", " .. part.distance .. ")", velocity, low, high)
+        local boxes = whole.boxes and part.boxes and table.move(whole.boxes, 1, #whole.boxes, #part.boxes + 1, {table.unpack(part.boxes)})
+        whole = joined("min(" .. whole.distance .. ", " .. part.distance .. ")", velocity, low, high, boxes)
     end
     return whole
 end
@@ -203,7 +206,9 @@ function shapes.intersection(...)
                 if low[k] > high[k] then complain("The shapes of gas.intersection do not meet, so nothing lies in all of them.") end
             end
         end
-        whole = joined("max(" .. whole.distance .. ", " .. part.distance .. ")", whole.velocity, low, high)
+        local boxes = whole.boxes or part.boxes
+        if low then boxes = {{low = low, high = high}} end
+        whole = joined("max(" .. whole.distance .. ", " .. part.distance .. ")", whole.velocity, low, high, boxes)
     end
     return whole
 end
@@ -213,7 +218,8 @@ function shapes.subtraction(...)
     local parts = parts_of("gas.subtraction", ...)
     local whole = parts[1]
     for i = 2, #parts do
-        whole = joined("max(" .. whole.distance .. ", -(" .. parts[i].distance .. "))", whole.velocity, whole.low, whole.high)
+        whole = joined("max(" .. whole.distance .. ", -(" .. parts[i].distance .. "))", whole.velocity, whole.low, whole.high,
+            whole.boxes)
     end
     return whole
 end
@@ -221,7 +227,14 @@ end
 -- A shape made thicker by a length, or thinner by one below 0.
 function shapes.grown(shape, by)
     values.shape(shape, "shape")
-    local low, high
+    local low, high, boxes
+    if shape.boxes and type(by) == "number" then
+        boxes = {}
+        for i, box in ipairs(shape.boxes) do
+            boxes[i] = {low = {}, high = {}}
+            for k = 1, 3 do boxes[i].low[k], boxes[i].high[k] = box.low[k] - by, box.high[k] + by end
+        end
+    end
     if shape.low and type(by) == "number" then
         low, high = {}, {}
         for k = 1, 3 do
@@ -229,7 +242,7 @@ function shapes.grown(shape, by)
             if low[k] > high[k] then complain('"by" is ' .. values.shown(by) .. ", which leaves nothing of the shape.") end
         end
     end
-    return joined("(" .. shape.distance .. " - " .. values.float(by, "by") .. ")", shape.velocity, low, high)
+    return joined("(" .. shape.distance .. " - " .. values.float(by, "by") .. ")", shape.velocity, low, high, boxes)
 end
 
 -- The skin of a shape: what lies within half the thickness of its surface, on either side.
@@ -237,7 +250,7 @@ function shapes.shell(shape, thickness)
     values.shape(shape, "shape")
     local half = "0.5 * " .. length_of(thickness, "thickness")
     local outer = type(thickness) == "number" and shapes.grown(shape, thickness / 2) or {}
-    return joined("(abs(" .. shape.distance .. ") - " .. half .. ")", shape.velocity, outer.low, outer.high)
+    return joined("(abs(" .. shape.distance .. ") - " .. half .. ")", shape.velocity, outer.low, outer.high, outer.boxes)
 end
 
 -- ===== Shapes from fields
@@ -261,6 +274,7 @@ function shapes.object(sim, object, name)
     local shape = {
         distance = 'SampleField("' .. name .. '_distance", ' .. at .. ")",
         velocity = 'SampleField("' .. name .. '_velocity", ' .. at .. ")",
+        boxes = {},
     }
     known[#known + 1], known[object] = shape, shape
     return shape
@@ -279,14 +293,19 @@ function shapes.grid(sim, field, given)
     local function sample(offset)
         return 'SampleField("' .. field .. '", ' .. at .. offset .. ")"
     end
-    if holds == "distance" then return around(sample(""), nil, nil, o) end
+    local function shape(distance)
+        local made = around(distance, nil, nil, o)
+        made.boxes = {}
+        return made
+    end
+    if holds == "distance" then return shape(sample("")) end
     local slope = {}
     for i, axis in ipairs({"vec3(1.0, 0.0, 0.0)", "vec3(0.0, 1.0, 0.0)", "vec3(0.0, 0.0, 1.0)"}) do
         slope[i] = sample(" + " .. axis) .. " - " .. sample(" - " .. axis)
     end
     local distance = "clamp((" .. values.float(o.threshold or 0.5, "threshold") .. " - " .. sample("")
         .. ") / max(0.5 * length(vec3(" .. table.concat(slope, ", ") .. ")), 1e-6), -3.0, 3.0) * voxel_size"
-    return around("(" .. distance .. ")", nil, nil, o)
+    return shape("(" .. distance .. ")")
 end
 
 return shapes

@@ -111,6 +111,13 @@ function sides.inflow(sim, given)
     local distance = side % 2 == 1 and "(p." .. letter .. " - " .. values.float(low, "side") .. ")"
         or "(" .. values.float(high, "side") .. " - p." .. letter .. ")"
     require("fluid.obstacles").obstacle(sim, {shape = {distance = distance}, velocity = o.velocity})
+    if sim.sparse then -- what blows in is there from the start, and so are the leaves that it crosses in a step
+        local box = {low = sim.origin, high = {}}
+        for i = 1, 3 do box.high[i] = sim.origin[i] + sim.domain_size[i] * sim.voxel_size end
+        local reach = (layers + 8) * sim.voxel_size
+        if side % 2 == 1 then box.high[axis] = box.low[axis] + reach else box.low[axis] = box.high[axis] - reach end
+        sim:activate(box)
+    end
     if o.fields then
         local code, names = writes(o.fields)
         code = "if (" .. within({side}, layers) .. ") {\n" .. values.position(sim) .. "\n" .. code .. "\n}"

@@ -79,6 +79,29 @@ local function velocity_of(options, shape)
     return parts[1] and table.concat(parts, " + ")
 end
 
+-- Keeps the leaves of a sparse domain awake in which something may enter, and those around: what enters with a velocity
+-- leaves its leaf in the same step.
+local function keep_awake(sim, shape, softness, within)
+    if within ~= nil and (type(within) ~= "table" or within.low == nil or within.high == nil) then
+        complain('"within" must be a box: within = {low = {x, y, z}, high = {x, y, z}}, not ' .. values.shown(within) .. ".")
+    end
+    if not sim.sparse then return end
+    local known = shape.boxes or (shape.low and {{low = shape.low, high = shape.high}})
+    local boxes = within and {within} or type(softness) == "number" and known
+    if not boxes then
+        warn("gas.emit: nothing says where this shape can be, so the whole domain stays awake; "
+            .. "give the emitter within = {low = {x, y, z}, high = {x, y, z}}.")
+        boxes = {{low = sim.origin, high = sim.origin}}
+        for i = 1, 3 do boxes[1].high[i] = sim.origin[i] + sim.domain_size[i] * sim.voxel_size end
+    end
+    local around = ((type(softness) == "number" and softness or 0) / 2 + 8) * sim.voxel_size
+    for _, box in ipairs(boxes) do
+        local low, high = {}, {}
+        for i = 1, 3 do low[i], high[i] = box.low[i] - around, box.high[i] + around end
+        sim:activate{low = low, high = high}
+    end
+end
+
 local AXES = {{"x", "vec3(0.5, 0.0, 0.0)"}, {"y", "vec3(0.0, 0.5, 0.0)"}, {"z", "vec3(0.0, 0.0, 0.5)"}}
 
 -- Lets something enter through a shape.
@@ -95,10 +118,13 @@ local AXES = {{"x", "vec3(0.5, 0.0, 0.0)"}, {"y", "vec3(0.0, 0.5, 0.0)"}, {"z", 
 --   from, to   first and last frame (default all)
 --   probability  chance that a voxel emits at all; drawn anew in each frame, so that its substeps agree
 --   velocity_field  default "velocity", which is staggered: each component at its own face
+--   within     {low = {x, y, z}, high = {x, y, z}}: a box that the shape never leaves. In a sparse domain the leaves of its
+--              bounds, and those around, are awake throughout; where its numbers are texts, only this says where it is
 -- A source that lies wholly outside the domain is an error. Halo 0, or that of the shape; in place.
 function sources.emit(sim, given)
     local o = values.options(given, "gas.emit", {
         "shape", "fields", "mode", "softness", "noise", "velocity", "inherit", "from", "to", "probability", "velocity_field",
+        "within",
     })
     local shape = values.shape(o.shape, "shape")
     check_place(sim, shape)
@@ -112,6 +138,7 @@ function sources.emit(sim, given)
     local names = values.sorted(fields)
     local motion = velocity_of(o, shape)
     if #names == 0 and not motion then complain('This emitter has nothing to emit: give it fields = {density = 1}.') end
+    keep_awake(sim, shape, softness, o.within)
     local when = between(o.from, o.to)
     if #names > 0 then
         local code = {when, values.position(sim), "\n", share(shape, softness), eaten(o.noise)}

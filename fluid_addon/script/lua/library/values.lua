@@ -154,6 +154,16 @@ function values.offset(seed)
     return "256.0 * fract(" .. seed .. " * vec3(0.81917251, 0.67104361, 0.54970048))"
 end
 
+-- Lets the leaves of a sparse domain follow fields. `active`: {above, below, margin}, as sim:activate takes them; nil for what
+-- it takes by itself, of fields of which nothing else is said; false for nothing.
+function values.follow(sim, fields, active)
+    if active == false or (active == nil and not sim.sparse) then return end
+    local o = values.options(active, "active", {"above", "below", "margin"})
+    for _, field in ipairs(fields) do
+        sim:activate{field = field, above = o.above, below = o.below, margin = o.margin, default = active == nil}
+    end
+end
+
 local counts = setmetatable({}, {__mode = "k"}) -- engine -> base name -> how many stencils have it
 
 -- A name for a stencil that no other operator of this engine took: "emit", "emit_2", "emit_3"…
