@@ -14,12 +14,16 @@ from typing import Any, NoReturn
 
 from . import VERSION
 from .diagnostics import FluidError, Kind, did_you_mean, fail, render
+from .engine.mpi_carrier import MpiCarrier
 from .gpu.device import choose, list_devices
 from .gpu.memory import human_bytes
 from .run import RunRequest, WorkerRun, check_script, run_script
 from .run.device_list import DeviceList
+from .run.events import error_event
 from .run.interrupt import on_interrupt
+from .run.plan import plan_json, plan_script, plan_text
 from .run.presets import find_preset, list_presets
+from .run.ranks import Leader, follow, is_first_rank, launched_by_mpi
 from .run.report import report
 from .run.terminal import Terminal
 
@@ -74,9 +78,7 @@ def _build_parser(prog: str, epilog: str | None) -> argparse.ArgumentParser:
     run.add_argument("script", metavar="SCRIPT.lua")
     run.add_argument("-o", "--output", metavar="DIR", default="bakes", help="where bake folders are made (bakes)")
     run.add_argument("--frames", metavar="A-B", help="export frames A to B only, and stop after B")
-    run.add_argument("--device", metavar="D", help="index or part of the name of a Vulkan device")
-    run.add_argument("--gpu-count", metavar="N", type=int)
-    run.add_argument("--param", metavar="K=V", action="append", default=[], help="set a parameter of the script")
+    _add_device_options(run)
     _add_object_option(run)
     run.add_argument("--in-process", action="store_true", help="run here, not in a worker process")
     run.add_argument("--json", action="store_true", help="one event a line instead of a progress bar")
@@ -87,6 +89,9 @@ def _build_parser(prog: str, epilog: str | None) -> argparse.ArgumentParser:
     _add_object_option(check)
     check.add_argument("--json", action="store_true")
     devices = verbs.add_parser("devices", help="Vulkan devices, and which one a run would take")
+    devices.add_argument("--plan", metavar="SCRIPT.lua", help="what a script would take of them; nothing is computed")
+    _add_device_options(devices)
+    _add_object_option(devices)
     devices.add_argument("--json", action="store_true", help="one JSON object instead of text")
     presets = verbs.add_parser("presets", help="list the presets, or write one to a file")
     presets.add_argument("name", nargs="?")
@@ -97,6 +102,12 @@ def _build_parser(prog: str, epilog: str | None) -> argparse.ArgumentParser:
     picture.add_argument("--frame", type=int, help="timeline frame (the last)")
     verbs.add_parser("report", help="versions, devices and the last log: one paste for a bug report")
     return parser
+
+
+def _add_device_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--device", metavar="D", help="index or part of the name of a Vulkan device")
+    verb.add_argument("--gpu-count", metavar="N", type=int)
+    verb.add_argument("--param", metavar="K=V", action="append", default=[], help="set a parameter of the script")
 
 
 def _add_object_option(verb: argparse.ArgumentParser) -> None:
@@ -121,6 +132,8 @@ def _run(arguments: argparse.Namespace) -> int:
         lua_memory_mb=arguments.lua_memory,
     )
     show: Callable[[dict[str, Any]], None] = _print_json if arguments.json else Terminal(sys.stderr, sys.stdout).show
+    if launched_by_mpi():
+        return _run_on_ranks(request, show)
     if arguments.in_process:
         cancel = threading.Event()
         with on_interrupt(cancel.set):
@@ -137,6 +150,21 @@ def _run(arguments: argparse.Namespace) -> int:
     return code
 
 
+def _run_on_ranks(request: RunRequest, show: Callable[[dict[str, Any]], None]) -> int:
+    """This process's part of a run that an MPI launcher has started in several."""
+    cancel = threading.Event()
+    with on_interrupt(cancel.set):
+        carrier = MpiCarrier(cancel.is_set)
+        if carrier.rank:
+            return follow(request, carrier, cancel.is_set)
+        code = 1
+        try:
+            code = run_script(request, show, cancel, Leader(carrier))
+        finally:
+            carrier.end(code)
+        return code
+
+
 def _print_json(event: dict[str, Any]) -> None:
     print(json.dumps(event), flush=True)
 
@@ -145,20 +173,38 @@ def _check(arguments: argparse.Namespace) -> int:
     objects = dict(_object(text) for text in arguments.object)
     problems = check_script(RunRequest(script=arguments.script, objects=objects))
     diagnostics = [d for error in problems for d in error.diagnostics]
-    if arguments.json:
-        for error in problems:
-            from .run.events import error_event
-
-            _print_json(error_event(error))
-    else:
-        for diagnostic in diagnostics:
-            print(render(diagnostic))
+    _print_problems(problems, arguments.json)
+    if not arguments.json:
         count = len(diagnostics)
         print(f"{count} problem{'s' if count != 1 else ''}." if count else "No problem found.")
     return max((error.kind.value for error in problems), default=0)
 
 
+def _print_problems(problems: Sequence[FluidError], as_json: bool) -> None:
+    for error in problems:
+        if as_json:
+            _print_json(error_event(error))
+        else:
+            print("\n".join(map(render, error.diagnostics)))
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    request = RunRequest(
+        script=arguments.plan,
+        parameters=dict(_parameter(text) for text in arguments.param),
+        objects=dict(_object(text) for text in arguments.object),
+        device=arguments.device,
+        gpu_count=arguments.gpu_count,
+    )
+    problems, plans = plan_script(request)
+    _print_problems(problems, arguments.json)
+    print("\n\n".join(plan_json(plan) if arguments.json else plan_text(plan) for plan in plans))
+    return max((error.kind.value for error in problems), default=0)
+
+
 def _devices(arguments: argparse.Namespace) -> int:
+    if arguments.plan is not None:
+        return _plan(arguments)
     if arguments.json:
         found = DeviceList.ask()
         print(found.to_json())
@@ -245,7 +291,7 @@ def exit_code_of(work: Callable[[], int]) -> int:
     try:
         return work()
     except FluidError as error:
-        for diagnostic in error.diagnostics:
+        for diagnostic in error.diagnostics if is_first_rank() else ():
             print(render(diagnostic), file=sys.stderr)
         return error.kind.value
     except OSError as error:

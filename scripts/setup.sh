@@ -4,7 +4,7 @@
 # Makes a Debian or Ubuntu machine ready: a virtual environment with the packages of pyproject.toml, a Vulkan driver,
 # and the system libraries of Blender's Python module. Whatever is there already stays as it is.
 #
-#   scripts/setup.sh demo|test        "test" adds the test tools and the Vulkan validation layer
+#   scripts/setup.sh demo|test        "test" adds the test tools, the Vulkan validation layer and MPI
 #   PYTHON=python3.13 scripts/…       the interpreter: 3.11 (brings Blender 4.5) or 3.13 (brings Blender 5.2)
 #   APT=no scripts/…                  apt is left alone: what it would install is only named
 #
@@ -24,6 +24,7 @@ die() { say "$@" && exit 1; }
 readonly libraries="libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1 libice6 libsm6 libgl1"
 readonly driver="mesa-vulkan-drivers libvulkan1"
 readonly layer_packages="vulkan-validationlayers spirv-tools"
+readonly mpi="openmpi-bin"
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -97,7 +98,7 @@ make_environment() {
         "$python" -m ensurepip --version >/dev/null 2>&1 ||
             install_system "Python cannot make virtual environments" "python$version-venv" ||
             die "No virtual environment without it. A bare machine needs, all in all:" \
-                "apt install python$version-venv $libraries $driver $layer_packages"
+                "apt install python$version-venv $libraries $driver $layer_packages $mpi"
         say "making $venv"
         rm -rf "$venv"
         "$python" -m venv "$venv"
@@ -192,6 +193,11 @@ ensure_layer() {
         say "the GPU tests will run without it"
 }
 
+ensure_mpi() {
+    command -v mpirun >/dev/null || install_system "no MPI for runs in several processes" $mpi ||
+        say "the tests of runs in several processes will be skipped"
+}
+
 python=$(find_python)
 version=$(version_of "$python")
 venv=.venv-$version
@@ -199,5 +205,5 @@ make_environment
 [ -z "$(missing_libraries)" ] || blender_module_loads || die "Blender's Python module does not load: $(tail -n 1 "$log")"
 probe
 ensure_driver
-[ "$kind" = demo ] || ensure_layer
+[ "$kind" = demo ] || { ensure_layer && ensure_mpi; }
 echo "$venv/bin/python"

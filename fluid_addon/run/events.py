@@ -10,12 +10,12 @@
 | domain | box: low and high corner of the script's first domain, along the world's axes |
 | scene | objects: the names that a check found the script to ask for; frames, or null where it cannot be told |
 | capture | name, frame, frames: how far the meshes of a scene are captured before its run |
-| memory | table, bytes, device |
+| memory | table, bytes, device, parts: list of {device, bytes}, one for each part of the domain |
 | bake | folder |
-| progress | frame, frames (or null), time, mcells_per_second, seconds_left (or null) |
+| progress | frame, frames (or null), time, mcells_per_second, leaves (active ones, or null), seconds_left (or null) |
 | frame | path, frame, bytes |
 | error | list of {code, message, hint, file, line, column, text} and their rendered text |
-| finished | exit_code, seconds, frames, files, bake |
+| finished | exit_code, seconds, frames, files, bake, exchange: {seconds, bytes} of halos on several devices, or null |
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Progress:
         if not self._bounded:
             self._frames = (self._frames or 0) + frames
 
-    def step(self, frame: int, seconds: float, voxels: int) -> None:
+    def step(self, frame: int, seconds: float, voxels: int, leaves: int | None = None) -> None:
+        """A frame is computed, of so many voxels, or active leaves of a sparse domain."""
         now = time.monotonic()
         self._voxels += voxels
         elapsed = max(now - self._start, 1e-6)
@@ -83,6 +84,7 @@ class Progress:
             "frames": self._frames,
             "time": seconds,
             "mcells_per_second": self._voxels / elapsed / 1e6,
+            "leaves": leaves,
             "seconds_left": left,
         }
         if now - self._last >= self.INTERVAL:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 __all__ = ["RunRequest"]
@@ -51,6 +52,11 @@ class RunRequest:
     lua_seconds: float = 10.0
     lua_memory_mb: int = 512
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def script_folder(self) -> Path:
+        """Where modules and grid files of the script are looked for."""
+        return Path(self.folder).resolve() if self.folder else Path(self.script).resolve().parent
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

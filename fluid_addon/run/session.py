@@ -18,9 +18,10 @@ from ..script.parameters import Parameters
 from ..volumes.bake import Bake
 from ..volumes.scene_meshes import SceneMeshes
 from .events import Emit, Event, Progress, error_event
+from .ranks import Leader
 from .request import RunRequest
 
-__all__ = ["check_script", "last_log", "run_check", "run_script"]
+__all__ = ["check_script", "last_log", "look_through", "run_check", "run_script"]
 
 #: A check looks at a script for this long; loops that wait for the simulation never end in it.
 CHECK_SECONDS = 20.0
@@ -34,8 +35,8 @@ def last_log() -> Path:
 class _Session:
     """Wires a script, its engines and its bake together."""
 
-    def __init__(self, request: RunRequest, emit: Emit, cancel: threading.Event) -> None:
-        self.request, self.emit, self.cancel = request, emit, cancel
+    def __init__(self, request: RunRequest, emit: Emit, cancel: threading.Event, leader: Leader | None = None) -> None:
+        self.request, self.emit, self.cancel, self.leader = request, emit, cancel, leader
         self.path = Path(request.script)
         self.bake: Bake | None = None
         self.frames = 0
@@ -43,6 +44,7 @@ class _Session:
         self.engines: list[FluidEngine] = []
         self.exported: dict[str, Callable[[], Path | None]] = {}
         self.parameters = Parameters(request.parameters, note=self.note if request.fit_parameters else None)
+        self.exchange: dict[str, float] | None = None
         self.told: int | None = None  # parameters that listeners know of
         self.meshes = SceneMeshes(self.folder, request.objects, request.scene, request.capture)
         self.objects: list[str] = []  # that the script asks for
@@ -83,7 +85,8 @@ class _Session:
         )
 
     def make_engine(self, **options: Any) -> FluidEngine:
-        engine = FluidEngine(**options, environment=self.environment())
+        make = FluidEngine if self.leader is None else self.leader.make_engine
+        engine = make(**options, environment=self.environment())
         self.engines.append(engine)
         if len(self.engines) == 1:
             self.tell_domain()
@@ -111,7 +114,7 @@ class _Session:
     @property
     def folder(self) -> Path:
         """Where modules and grid files of the script are looked for."""
-        return Path(self.request.folder).resolve() if self.request.folder else self.path.resolve().parent
+        return self.request.script_folder
 
     @property
     def name(self) -> str:
@@ -136,7 +139,7 @@ class _Session:
             self.tell_parameters()
         if kind == "step":
             self.frames = details["frame"]
-            self.progress.step(details["frame"], details["time"], details["voxels"])
+            self.progress.step(details["frame"], details["time"], details["voxels"], details["leaves"])
         elif kind == "object":
             self.objects.append(details["name"])
         elif kind == "plan":
@@ -174,6 +177,10 @@ class _Session:
 
     def say_end(self) -> None:
         self.progress.flush()
+        exchanged = [engine.exchanged for engine in self.engines]
+        several = [found for found in exchanged if found is not None]
+        if several:
+            self.exchange = {"seconds": sum(s for s, _ in several), "bytes": sum(b for _, b in several)}
         self.told = self.told or -1  # a script that has none any more says so, too
         self.tell_parameters()
         for name in self.parameters.unused_overrides():
@@ -182,8 +189,11 @@ class _Session:
             )
 
 
-def run_script(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
+def run_script(request: RunRequest, emit: Emit, cancel: threading.Event, leader: Leader | None = None) -> int:
     """Run a script here. Every outcome is an event; the last one is "finished".
+
+    Args:
+        leader: to other processes that hold parts of the script's domains.
 
     Returns:
         the exit code of the command line.
@@ -195,7 +205,7 @@ def run_script(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
 
     def body() -> None:
         nonlocal session
-        session = _Session(request, logged, cancel)
+        session = _Session(request, logged, cancel, leader)
         try:
             session.execute()
         finally:
@@ -210,6 +220,7 @@ def run_script(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
         "frames": session.frames if session else 0,
         "files": session.files if session else [],
         "bake": str(session.bake.folder) if session and session.bake else None,
+        "exchange": session.exchange if session else None,
     }
     logged(finished)
     return code
@@ -229,7 +240,7 @@ def _guarded(body: Callable[[], None], emit: Emit) -> int:
 
 def check_script(request: RunRequest) -> list[FluidError]:
     """Every problem of a script, with nothing computed and no device needed."""
-    problems, _ = _look_through(request, threading.Event())
+    problems, _ = look_through(request)
     return problems
 
 
@@ -241,7 +252,7 @@ def run_check(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
     """
     begun = time.monotonic()
     emit({"event": "started", "script": request.script})
-    problems, session = _look_through(request, cancel)
+    problems, session = look_through(request, cancel)
     session.emit, session.told = emit, None
     session.tell_parameters()
     session.tell_domain()
@@ -251,11 +262,14 @@ def run_check(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
         emit(error_event(problem))
     code = Kind.CANCELLED.value if cancel.is_set() else max((problem.kind.value for problem in problems), default=0)
     seconds = time.monotonic() - begun
-    emit({"event": "finished", "exit_code": code, "seconds": seconds, "frames": 0, "files": [], "bake": None})
+    nothing = {"frames": 0, "files": [], "bake": None, "exchange": None}
+    emit({"event": "finished", "exit_code": code, "seconds": seconds, **nothing})
     return code
 
 
-def _look_through(request: RunRequest, cancel: threading.Event) -> tuple[list[FluidError], _Session]:
+def look_through(request: RunRequest, cancel: threading.Event | None = None) -> tuple[list[FluidError], _Session]:
+    """Run a script with nothing computed. Returns its problems, and what was found out about it."""
+    cancel = cancel or threading.Event()
     problems: list[FluidError] = []
     over = threading.Event()  # the time is up, or the caller has seen enough
     end = time.monotonic() + CHECK_SECONDS

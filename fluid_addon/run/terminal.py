@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from ..gpu.memory import human_bytes
 from .events import Event
 
 __all__ = ["Terminal"]
@@ -27,11 +28,18 @@ def progress_line(event: Event) -> str:
     """Frames, time left and speed of a progress event in one line."""
     frame, frames, left = event["frame"], event["frames"], event["seconds_left"]
     speed = f"{event['mcells_per_second']:.1f} Mcells/s"
+    if event.get("leaves") is not None:
+        speed += f"  {event['leaves']:,} leaves"
     if not frames:
         return f"frame {frame}  {speed}"
     filled = round(BAR * min(1.0, frame / frames))
     remaining = f"  {duration(left)} left" if left is not None and frame < frames else ""
     return f"[{'#' * filled}{'.' * (BAR - filled)}] frame {frame}/{frames}{remaining}  {speed}"
+
+
+def exchange_text(exchange: Event) -> str:
+    """What several devices lost to each other."""
+    return f"{exchange['seconds']:.1f} s of it lost to {human_bytes(exchange['bytes'])} of halos"
 
 
 class Terminal:
@@ -76,7 +84,8 @@ class Terminal:
             count = len(event["files"])
             took = f" in {duration(event['seconds'])}" if event["seconds"] is not None else ""
             files = f"{count} file{'s' if count != 1 else ''}"
-            self._line(self._output, f"{event['frames']} frames, {files}{took}")
+            lost = f", {exchange_text(event['exchange'])}" if event.get("exchange") else ""
+            self._line(self._output, f"{event['frames']} frames, {files}{took}{lost}")
             if event.get("bake"):
                 self._line(self._output, f"Bake: {event['bake']}")
 

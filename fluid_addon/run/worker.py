@@ -71,6 +71,7 @@ class _Teller:
             "frames": 0,
             "files": [],
             "bake": None,
+            "exchange": None,
         }
 
     def tell(self, event: Event) -> None:

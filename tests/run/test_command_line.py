@@ -101,7 +101,7 @@ def test_frames_choose_what_is_exported_and_where_it_ends(command, tmp_path):
         (("run", "smoke.lua", "--param", "gain=11"), 3, "gain"),
         (("run", "smoke.lua", "--device", "no such"), 4, "no such"),
         (("run", "smoke.lua", "-o", "smoke.lua/below"), 5, "smoke.lua/below"),
-        (("presets", "smoke_plum", "x.lua"), 2, 'Did you mean "smoke_plume"?'),
+        (("presets", "smoke_plum", "x.lua"), 2, 'Did you mean "smoke_plume"'),
         (("render", "nowhere", "-o", "x.png"), 5, "nowhere"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else str(v),
