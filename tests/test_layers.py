@@ -16,11 +16,12 @@ PACKAGE = Path(__file__).parents[1] / "fluid_addon"
 #: What each room, and each module that lies beside the rooms, may import of the others.
 BELOW: dict[str, set[str]] = {
     "diagnostics": set(),
-    "gpu": {"diagnostics"},
-    "volumes": {"diagnostics"},
-    "engine": {"diagnostics", "gpu", "volumes"},
-    "script": {"diagnostics", "engine"},
-    "run": {"diagnostics", "gpu", "volumes", "engine", "script"},
+    "faults": set(),
+    "gpu": {"diagnostics", "faults"},
+    "volumes": {"diagnostics", "faults"},
+    "engine": {"diagnostics", "faults", "gpu", "volumes"},
+    "script": {"diagnostics", "faults", "engine"},
+    "run": {"diagnostics", "faults", "gpu", "volumes", "engine", "script"},
     "blender": {"diagnostics", "gpu", "volumes", "engine", "script", "run", "cli"},
     "cli": {"diagnostics", "gpu", "volumes", "engine", "script", "run", "blender"},
     "__main__": {"cli"},

@@ -14,6 +14,9 @@
 | bake | folder |
 | progress | frame, frames (or null), time, mcells_per_second, leaves (active ones, or null), seconds_left (or null) |
 | frame | path, frame, bytes |
+| checkpoint | frame, bytes |
+| resumed | frame: of the checkpoint that the run goes on from; files: of the bake that are kept |
+| restarted | frame: the last one computed; text: why the worker was started once more |
 | error | list of {code, message, hint, file, line, column, text} and their rendered text |
 | finished | exit_code, seconds, frames, files, bake, exchange: {seconds, bytes} of halos on several devices, or null |
 """

@@ -33,6 +33,10 @@ class RunRequest:
         texts: further modules by name, for require.
         lua_seconds, lua_memory_mb: limits of the script's own work.
         details: what the bake's manifest is to remember of who asked; must fit into JSON.
+        resume: folder of a bake that is to go on from its last checkpoint; None starts a new one.
+        accept_changes: go on also where script or parameters are not those of the checkpoint, in a new bake folder.
+        checkpoint_seconds: of work between two checkpoints; 0 makes none.
+        careful: wait for each kernel by itself, so that a device that is lost names the one that it was lost in.
     """
 
     script: str
@@ -52,6 +56,10 @@ class RunRequest:
     lua_seconds: float = 10.0
     lua_memory_mb: int = 512
     details: dict[str, Any] = field(default_factory=dict)
+    resume: str | None = None
+    accept_changes: bool = False
+    checkpoint_seconds: float = 30.0
+    careful: bool = False
 
     @property
     def script_folder(self) -> Path:
