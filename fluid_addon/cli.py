@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ from .engine.mpi_carrier import MpiCarrier
 from .gpu.device import choose, list_devices
 from .gpu.memory import human_bytes
 from .run import RunRequest, WorkerRun, check_script, run_script
+from .run.checkpoints import bake_to_resume
 from .run.device_list import DeviceList
 from .run.events import error_event
 from .run.interrupt import on_interrupt
@@ -80,6 +82,11 @@ def _build_parser(prog: str, epilog: str | None) -> argparse.ArgumentParser:
     run.add_argument("--frames", metavar="A-B", help="export frames A to B only, and stop after B")
     _add_device_options(run)
     _add_object_option(run)
+    run.add_argument("--resume", action="store_true", help="go on with the script's last bake in DIR")
+    about = "with --resume: go on in a copy of the bake also where script or parameters were changed"
+    run.add_argument("--accept-changes", action="store_true", help=about)
+    about = "work between two checkpoints (30); 0 makes none"
+    run.add_argument("--checkpoint-seconds", metavar="S", type=float, default=30.0, help=about)
     run.add_argument("--in-process", action="store_true", help="run here, not in a worker process")
     run.add_argument("--json", action="store_true", help="one event a line instead of a progress bar")
     run.add_argument("--lua-seconds", metavar="S", type=float, default=10.0, help="limit of Lua between engine calls")
@@ -119,6 +126,10 @@ def _run(arguments: argparse.Namespace) -> int:
     first, last = _frames(arguments.frames) if arguments.frames else (None, None)
     if arguments.lua_seconds <= 0 or arguments.lua_memory <= 0:
         raise _usage("The limits of Lua have to be above 0.")
+    if not arguments.checkpoint_seconds >= 0:
+        raise _usage("The seconds between checkpoints cannot be below 0.")
+    if arguments.accept_changes and not arguments.resume:
+        raise _usage("--accept-changes says how to go on, and needs --resume.")
     request = RunRequest(
         script=arguments.script,
         output=arguments.output,
@@ -130,7 +141,11 @@ def _run(arguments: argparse.Namespace) -> int:
         gpu_count=arguments.gpu_count,
         lua_seconds=arguments.lua_seconds,
         lua_memory_mb=arguments.lua_memory,
+        accept_changes=arguments.accept_changes,
+        checkpoint_seconds=arguments.checkpoint_seconds,
     )
+    if arguments.resume:
+        request = replace(request, resume=str(bake_to_resume(Path(arguments.output), request.bake_name)))
     show: Callable[[dict[str, Any]], None] = _print_json if arguments.json else Terminal(sys.stderr, sys.stdout).show
     if launched_by_mpi():
         return _run_on_ranks(request, show)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-__all__ = ["CODES", "Diagnostic", "FluidError", "Kind", "Place", "did_you_mean", "fail", "render"]
+__all__ = ["CODES", "Diagnostic", "FluidError", "Kind", "Place", "did_you_mean", "fail", "printable", "render"]
 
 
 class Kind(Enum):
@@ -88,6 +88,10 @@ CODES: dict[str, Kind] = {
     "bake-missing": Kind.DISK,
     "bake-corrupt": Kind.DISK,
     "bake-empty": Kind.DISK,
+    "bake-locked": Kind.DISK,
+    "checkpoint-missing": Kind.DISK,
+    "checkpoint-mismatch": Kind.USAGE,
+    "checkpoint-corrupt": Kind.DISK,
     "package-missing": Kind.USAGE,
     "no-mpi": Kind.USAGE,
     "usage": Kind.USAGE,
@@ -98,6 +102,9 @@ CODES: dict[str, Kind] = {
     "preset-broken": Kind.USAGE,
     "cache-limit": Kind.DISK,
     "worker-died": Kind.WORKER,
+    "worker-protocol": Kind.WORKER,
+    "worker-stalled": Kind.WORKER,
+    "worker-memory": Kind.WORKER,
     "cancelled": Kind.CANCELLED,
 }
 
@@ -162,6 +169,11 @@ class FluidError(Exception):
 def fail(code: str, message: str, hint: str | None = None, place: Place | None = None) -> FluidError:
     """Make a `FluidError` of one diagnostic: `raise fail("unknown-field", 'There is no field "smoke".')`."""
     return FluidError(Diagnostic(code, message, place, hint))
+
+
+def printable(text: str) -> str:
+    """The text with control and direction characters as escapes, so that it cannot disguise itself in a log."""
+    return "".join(c if c.isprintable() or c in "\t " else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -26,6 +26,7 @@ _PARTS = (
     "trust_dialog",
     "live",
     "run_operators",
+    "resume_operators",
     "domain_operators",
     "parameter_operators",
     "material_operators",
@@ -61,9 +62,13 @@ def unregister() -> None:
 
 
 def run_scene(
-    scene: bpy.types.Scene | None = None, *, simulations: Sequence[str] | None = None, trust: bool = False
+    scene: bpy.types.Scene | None = None,
+    *,
+    simulations: Sequence[str] | None = None,
+    trust: bool = False,
+    resume: bool = False,
 ) -> int:
     """Run the simulations of a scene to their end, and let the scene show their frames; `headless` says it all."""
     from .headless import run_scene as run
 
-    return run(scene, simulations=simulations, trust=trust)
+    return run(scene, simulations=simulations, trust=trust, resume=resume)

@@ -24,6 +24,7 @@ from ..volumes.export_path import MANIFEST
 from . import simulation as simulations
 from . import volume_object
 from .preferences import Settings, settings
+from .unfinished import Unfinished, find_unfinished
 from .volume_object import BAKE, FILE
 from .wrapped_text import draw_wrapped
 
@@ -43,6 +44,7 @@ __all__ = [
     "show_nothing",
     "shown_folders",
     "status",
+    "unfinished",
     "unused",
 ]
 
@@ -82,6 +84,7 @@ class CacheUse:
 
 
 _seen: dict[str, BakeStatus] = {}
+_unfinished: dict[str, Unfinished] = {}
 _use: CacheUse | None = None
 
 
@@ -211,6 +214,11 @@ def status(simulation: bpy.types.Object) -> BakeStatus | None:
     return seen if seen is not None and seen.name == simulation.get(BAKE) else None
 
 
+def unfinished(simulation: bpy.types.Object) -> Unfinished | None:
+    """The last bake of a simulation, where its run can go on from a checkpoint; as it was last seen."""
+    return _unfinished.get(simulation.fluid_addon.token)
+
+
 def cache_use() -> CacheUse | None:
     return _use
 
@@ -227,6 +235,7 @@ def _look_at(simulation: bpy.types.Object) -> BakeStatus | None:
     token, name = simulation.fluid_addon.token, str(simulation.get(BAKE, ""))
     before = _seen.pop(token, None)
     folder = folder_shown_by(simulation)
+    _look_for_unfinished(token, folder)
     if not name or folder is None:
         return None
     if not (folder / MANIFEST).is_file():
@@ -235,6 +244,16 @@ def _look_at(simulation: bpy.types.Object) -> BakeStatus | None:
     if seen.problem and (before is None or before.problem != seen.problem):
         _log(f'"{simulation.name}": {seen.problem}')
     return seen
+
+
+def _look_for_unfinished(token: str, shown: Path | None) -> None:
+    _unfinished.pop(token, None)
+    places = [cache_folder(settings())]
+    before_saving = default_cache_folder() / "bakes"  # where the bakes of a file are that had no folder yet
+    if shown is not None and shown.parent == before_saving.resolve() and before_saving not in places:
+        places.append(before_saving)
+    if found := find_unfinished(token, bpy.data.filepath, shown, places):
+        _unfinished[token] = found
 
 
 def _read(name: str, folder: Path) -> BakeStatus:
@@ -324,6 +343,7 @@ def _draw_use(layout: bpy.types.UILayout, chosen: Settings) -> None:
 @persistent
 def _after_loading(*_: object) -> None:
     _seen.clear()
+    _unfinished.clear()
     look_at_all()
 
 
@@ -358,4 +378,5 @@ def unregister() -> None:
     for name, handler in _HANDLERS.items():
         getattr(bpy.app.handlers, name).remove(handler)
     _seen.clear()
+    _unfinished.clear()
     _use = None

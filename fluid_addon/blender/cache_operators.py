@@ -11,7 +11,7 @@ from bpy.props import StringProperty
 
 from ..diagnostics import FluidError, fail
 from ..volumes.bake import Bake
-from ..volumes.cache import CachedBake, size_text
+from ..volumes.cache import CachedBake, free_idle, size_text
 from . import bakes, live, simulation, volume_object
 from .package import say
 from .preferences import settings
@@ -156,10 +156,8 @@ class FLUID_ADDON_OT_free_unused(bpy.types.Operator):  # noqa: N801
         )
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        found = self._unused()
         try:
-            for bake in found:
-                Bake.open(bake.folder).free()
+            found = free_idle(self._unused())
         except FluidError as error:
             return say(self, error)
         finally:

@@ -20,7 +20,7 @@ __all__: list[str] = []
 COMMAND = "fluid_addon"
 PROG = f"blender --command {COMMAND}"
 SUFFIX = ".blend"
-ABOUT_SCENES = "run SCENE.blend [--trust] [--save] runs the simulations of a Blender file."
+ABOUT_SCENES = "run SCENE.blend [--trust] [--resume] [--save] runs the simulations of a Blender file."
 
 _handle: Any = None
 
@@ -38,6 +38,9 @@ def _run_file(arguments: list[str]) -> int:
     parser = Parser(prog=f"{PROG} run", description="Run the simulations of a Blender file, one after the other.")
     parser.add_argument("file", metavar="SCENE.blend")
     parser.add_argument("--trust", action="store_true", help="run its scripts though nobody has read them here")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint where a run was not finished"
+    )
     parser.add_argument("--save", action="store_true", help="save the file afterwards: it shows the new frames then")
     chosen = parser.parse_args(arguments)
     path = Path(chosen.file).resolve()
@@ -47,7 +50,7 @@ def _run_file(arguments: list[str]) -> int:
         bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False, use_scripts=False)
     except RuntimeError as error:
         raise fail("usage", f'Blender cannot open "{path}".', _said(error)) from None
-    code = run_scene(trust=chosen.trust)
+    code = run_scene(trust=chosen.trust, resume=chosen.resume)
     if chosen.save and code != Kind.USAGE.value:
         try:
             bpy.ops.wm.save_mainfile()

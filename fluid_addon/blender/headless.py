@@ -12,14 +12,18 @@ import bpy
 from ..diagnostics import FluidError, Kind, did_you_mean, fail, render
 from ..run.interrupt import on_interrupt
 from ..run.terminal import Terminal
-from . import live, simulation
+from . import bakes, live, simulation
 from . import trust as trusting
 
 __all__ = ["run_scene"]
 
 
 def run_scene(
-    scene: bpy.types.Scene | None = None, *, simulations: Sequence[str] | None = None, trust: bool = False
+    scene: bpy.types.Scene | None = None,
+    *,
+    simulations: Sequence[str] | None = None,
+    trust: bool = False,
+    resume: bool = False,
 ) -> int:
     """Run the simulations of a scene, one after the other by name, and let the scene show their frames.
 
@@ -29,6 +33,7 @@ def run_scene(
         scene: by default the current one.
         simulations: names of objects; by default all simulations of the scene.
         trust: trust the scripts, though they came with a file and nobody has looked at them on this machine.
+        resume: a simulation whose last bake was not finished goes on from its checkpoint; any other one begins anew.
 
     Returns:
         0 when all came to their end, else the exit code of the first that did not, as on the command line:
@@ -40,7 +45,7 @@ def run_scene(
     except FluidError as error:
         return _tell(error)
     for token in tokens:
-        ended = _run(token, scene or bpy.context.scene, trust)
+        ended = _run(token, scene or bpy.context.scene, trust, resume)
         code = code or ended
         if ended == Kind.CANCELLED.value:
             return ended
@@ -57,9 +62,11 @@ def _chosen(scene: bpy.types.Scene, names: Sequence[str] | None) -> list[bpy.typ
     return list(there.values()) if names is None else [there[name] for name in names]
 
 
-def _run(token: str, scene: bpy.types.Scene, trust: bool) -> int:
+def _run(token: str, scene: bpy.types.Scene, trust: bool, resume: bool) -> int:
     found = simulation.find(token)
-    print(f'Simulation "{found.name}"', flush=True)
+    bakes.look_again(found)
+    left = bakes.unfinished(found) if resume else None
+    print(f'Simulation "{found.name}"' + (f", from frame {left.frame}" if left else ""), flush=True)
     strangers = trusting.untrusted_texts(found.fluid_addon.text) if found.fluid_addon.text else []
     if strangers:
         if not trust:
@@ -75,7 +82,7 @@ def _run(token: str, scene: bpy.types.Scene, trust: bool) -> int:
         with contextlib.suppress(FluidError):  # where it cannot be written down, it holds for this run
             trusting.trust_texts(strangers)
     try:
-        live.start(found, scene)
+        live.start(found, scene, resume=left is not None)
     except FluidError as error:
         return _tell(error)
     try:

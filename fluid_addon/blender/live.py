@@ -24,6 +24,7 @@ from ..run.presets import LIBRARY
 from ..script.required import may_mention
 from . import bakes, domain_box, parameters, scene_capture, simulation, trust, volume_object
 from .preferences import settings
+from .unfinished import Unfinished
 
 __all__ = ["PRESET", "RUNS", "start", "stop", "wait"]
 
@@ -44,26 +45,28 @@ _undrawn = False  # whether the panels are behind the runs
 _rendering = False
 
 
-def start(found: bpy.types.Object, scene: bpy.types.Scene, verb: str = "run") -> None:
+def start(
+    found: bpy.types.Object,
+    scene: bpy.types.Scene,
+    verb: str = "run",
+    *,
+    resume: bool = False,
+    accept_changes: bool = False,
+) -> None:
     """Run or check the script of a simulation, as it stands in the text, in the background.
 
-    Raises newer-file, script-missing, untrusted-script, usage (it runs already), cache-limit, disk-full, disk-error.
+    With `resume` the run of its last bake goes on from its checkpoint. It ends with checkpoint-mismatch where script or
+    parameters are not those of then, unless `accept_changes` lets it go on into a new bake.
+
+    Raises newer-file, script-missing, untrusted-script, usage (it runs already), checkpoint-missing (there is nothing
+    to resume), cache-limit, disk-full, disk-error.
     """
     own = found.fluid_addon
-    if own.format > simulation.FORMAT:
-        message = f'"{found.name}" was made by Fluid Script {own.made_with}, which is newer than this one.'
-        raise fail("newer-file", message, "Update Fluid Script to run it; its frames play as they are.")
-    if own.text is None or not own.text.as_string().strip():
-        what = f'The text "{own.text.name}" is empty.' if own.text else f'"{found.name}" has no script.'
-        raise fail("script-missing", what, "Write a script in Lua, or begin with a preset.")
-    strangers = trust.untrusted_texts(own.text)
-    if strangers:
-        named = ", ".join(f'"{text.name}"' for text in strangers)
-        message = f"{named} came with a file, and you have not trusted it yet."
-        raise fail("untrusted-script", message, "Read it, then press Run Simulation and trust it.")
-    if RUNS.is_running(own.token):
+    _check_that_it_may_run(found)
+    if RUNS.is_running(own.token) and not resume:
         simulation.give_own_token(found)
     chosen = settings()
+    left = _unfinished(found) if resume else None
     folder = bakes.folder_for_a_run(found, chosen) if verb == "run" else bakes.cache_folder(chosen)
     if verb == "run":
         trust.remember(own.text)
@@ -80,10 +83,39 @@ def start(found: bpy.types.Object, scene: bpy.types.Scene, verb: str = "run") ->
         lua_seconds=chosen.lua_seconds,
         lua_memory_mb=chosen.lua_memory_mb,
         details={"simulation": own.token, "blend": bpy.data.filepath},
+        resume=str(left.folder) if left else None,
+        accept_changes=accept_changes,
+        checkpoint_seconds=chosen.checkpoint_seconds,
     )
-    RUNS.add(own.token, request, verb, look_first=verb == "run" and may_mention(request.source or "", "scene"))
+    look_first = verb == "run" and may_mention(request.source or "", "scene")
+    state = RUNS.add(own.token, request, verb, look_first=look_first)
+    state.resumes_from = left.frame if left else None
     scene_capture.remember(own.token, scene, folder)
     _watch()
+
+
+def _check_that_it_may_run(found: bpy.types.Object) -> None:
+    own = found.fluid_addon
+    if newer := simulation.why_newer(found):
+        raise fail("newer-file", *newer)
+    if own.text is None or not own.text.as_string().strip():
+        what = f'The text "{own.text.name}" is empty.' if own.text else f'"{found.name}" has no script.'
+        raise fail("script-missing", what, "Write a script in Lua, or begin with a preset.")
+    strangers = trust.untrusted_texts(own.text)
+    if strangers:
+        named = ", ".join(f'"{text.name}"' for text in strangers)
+        message = f"{named} came with a file, and you have not trusted it yet."
+        raise fail("untrusted-script", message, "Read it, then press Run Simulation and trust it.")
+
+
+def _unfinished(found: bpy.types.Object) -> Unfinished:
+    """What there is to resume, on the disk as it is now."""
+    bakes.look_again(found)
+    left = bakes.unfinished(found)
+    if left is None:
+        message = f'There is no run of "{found.name}" that could go on.'
+        raise fail("checkpoint-missing", message, "Run it from its start.")
+    return left
 
 
 def stop(token: str) -> None:
@@ -172,7 +204,7 @@ def _take(token: str, event: Event) -> None:
                     state.log.append(("note", sentence))
         case "domain":
             domain_box.fit(found, event["box"])
-        case "frame":
+        case "frame" | "resumed":
             _unshown.add(token)
         case "finished":
             if event["exit_code"] == 0:
@@ -192,6 +224,17 @@ def _finish(found: bpy.types.Object, token: str) -> None:
             bakes.keep_newest(found, settings())
         bakes.look_again(found)
     _remember_for_undo()
+    if state is not None and any(item["code"] == "checkpoint-mismatch" for item in state.errors):
+        _ask_about_changes(found)
+
+
+def _ask_about_changes(found: bpy.types.Object) -> None:
+    """The artist pressed Resume; what is asked now is said in the panel, too."""
+    windows = bpy.context.window_manager.windows
+    if not bpy.app.background and windows:
+        window = next((window for window in windows if window.scene in found.users_scene), windows[0])
+        with bpy.context.temp_override(window=window):
+            bpy.ops.fluid_addon.resume_changed("INVOKE_DEFAULT", name=found.name)
 
 
 def _show_frames() -> None:

@@ -24,6 +24,7 @@ class Settings:
         cache_folder: as the artist wrote it; "//" stands for the folder of the .blend file.
         cache_limit_gb: 0 for none.
         keep_last: bakes of each simulation that a new run leaves; 0 for all.
+        checkpoint_seconds: of work between two checkpoints; 0 for none.
         log_level: "ERRORS", "NOTES" or "EVERYTHING".
     """
 
@@ -33,6 +34,7 @@ class Settings:
     keep_last: int = 3
     lua_seconds: float = 10.0
     lua_memory_mb: int = 512
+    checkpoint_seconds: float = 30.0
     log_level: str = "EVERYTHING"
 
 
@@ -85,6 +87,18 @@ class FluidPreferences(bpy.types.AddonPreferences):
         min=16,
         soft_max=4096,
     )
+    checkpoint_seconds: FloatProperty(
+        name="Checkpoint Every",
+        description="How many seconds of work a crash may cost: then the state is written down, from which a run that "
+        "was not finished can be resumed; 0 for never",
+        subtype="TIME_ABSOLUTE",
+        unit="TIME_ABSOLUTE",
+        default=Settings.checkpoint_seconds,
+        min=0.0,
+        soft_max=3600.0,
+        precision=1,
+        step=100,
+    )
     log_level: EnumProperty(
         name="Log Level",
         description="What the log of a run shows",
@@ -106,6 +120,7 @@ class FluidPreferences(bpy.types.AddonPreferences):
         _draw_device(runs, self.device, letters)
         runs.prop(self, "lua_seconds")
         runs.prop(self, "lua_memory_mb")
+        runs.prop(self, "checkpoint_seconds")
         cache = _section(layout, "Cache")
         cache.prop(self, "cache_folder")
         cache.prop(self, "cache_limit_gb")

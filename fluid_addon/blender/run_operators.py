@@ -39,12 +39,16 @@ class OfSimulation:
         return active if simulation.is_simulation(active) else None
 
     def needed(self, context: bpy.types.Context) -> bpy.types.Object:
-        """As `simulation`, but a shown text gets one if it has none. Raises no-simulation."""
-        found = self.simulation(context)
+        """As `there`, but a shown text gets one if it has none. Raises no-simulation."""
         text = shown_text(context)
-        if found is None and text is not None and not self.name:
+        if text is not None and not self.name and self.simulation(context) is None:
             title = text.name.removesuffix(".lua").replace("_", " ").strip().title() or "Fluid"
-            found = simulation.new_simulation(context.scene, text, title, context.collection)
+            return simulation.new_simulation(context.scene, text, title, context.collection)
+        return self.there(context)
+
+    def there(self, context: bpy.types.Context) -> bpy.types.Object:
+        """As `simulation`. Raises no-simulation where there is none."""
+        found = self.simulation(context)
         if found is None:
             what = f'There is no simulation "{self.name}".' if self.name else "No simulation is chosen."
             raise fail("no-simulation", what, "Select its object, or add a preset.")

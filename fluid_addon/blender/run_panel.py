@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from ..run.state import RunState, Stage
-from . import live
+from . import bakes, live, simulation
 from .preferences import settings
 from .wrapped_text import draw_wrapped, line_width, text_width
 
@@ -39,16 +39,23 @@ def draw_run(layout: bpy.types.UILayout, context: bpy.types.Context, found: bpy.
     name = found.name if found is not None else ""
     token = found.fluid_addon.token if found is not None else ""
     state = live.RUNS.state(token) if token else None
+    if found is not None and (newer := simulation.why_newer(found)):
+        _draw_words(layout.box(), context, *newer)
+        return
     column = layout.column(align=True)
     if state is None or state.is_over:
         large = column.column(align=True)
         large.scale_y = 1.6
         large.operator("fluid_addon.run_simulation", icon="PLAY").name = name
+        left = bakes.unfinished(found) if found is not None else None
+        if left is not None:
+            text = f"Resume from Frame {left.frame}"
+            column.operator("fluid_addon.resume_simulation", text=text, icon="FRAME_NEXT").name = name
         column.operator("fluid_addon.check_script", icon="CHECKMARK").name = name
     else:
         _draw_progress(column, context, state, name, token)
     if state is not None:
-        _draw_outcome(layout, context, state)
+        _draw_outcome(layout, context, state, name)
 
 
 def _draw_progress(
@@ -67,6 +74,8 @@ def _draw_progress(
     stop = column.column(align=True)
     stop.enabled = state.stage is not Stage.STOPPING
     stop.operator("fluid_addon.stop_simulation", icon="SNAP_FACE").name = name
+    if state.checkpoint is not None:
+        column.label(text=f"Checkpoint at frame {state.checkpoint}", icon="FILE_TICK")
 
 
 def _place_in_queue(token: str) -> str:
@@ -74,23 +83,31 @@ def _place_in_queue(token: str) -> str:
     return "Queued: next" if before <= 1 else f"Queued: {before} before it"
 
 
-def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, state: RunState) -> None:
+def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, state: RunState, name: str) -> None:
     if state.is_over:
         draw_wrapped(layout, context, state.headline, icon=_OUTCOMES.get(state.stage, "NONE"))
+    if state.restarted:
+        draw_wrapped(layout.box(), context, state.restarted, icon="INFO")
     for problem in state.errors:
-        _draw_problem(layout.box(), context, problem)
+        _draw_problem(layout.box(), context, problem, name)
 
 
-def _draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, problem: dict[str, Any]) -> None:
+def _draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, problem: dict[str, Any], name: str) -> None:
     column = box.column(align=True)
     if problem["file"] and problem["line"]:
         where = f"{problem['file']}:{problem['line']}"
         jump = column.operator("fluid_addon.goto_error", text=where, icon="TEXT")
         jump.text, jump.line, jump.column = problem["file"], problem["line"], problem["column"] or 1
-    draw_wrapped(column, context, problem["message"])
-    if problem["hint"]:
+    _draw_words(column, context, problem["message"], problem["hint"])
+    if problem["code"] == "checkpoint-mismatch":
+        column.operator("fluid_addon.resume_changed", text="Choose…", icon="QUESTION").name = name
+
+
+def _draw_words(column: bpy.types.UILayout, context: bpy.types.Context, message: str, hint: str | None) -> None:
+    draw_wrapped(column, context, message)
+    if hint:
         column.separator(factor=0.5)
-        draw_wrapped(column, context, problem["hint"], icon="INFO")
+        draw_wrapped(column, context, hint, icon="INFO")
 
 
 def draw_log(layout: bpy.types.UILayout, context: bpy.types.Context, found: bpy.types.Object | None) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "new_simulation",
     "simulation_of_text",
     "simulations",
+    "why_newer",
 ]
 
 #: What these properties mean; rises when an older add-on would misread them.
@@ -67,6 +68,15 @@ class FluidSimulation(bpy.types.PropertyGroup):
 
 def is_simulation(candidate: bpy.types.Object | None) -> bool:
     return candidate is not None and candidate.type == "VOLUME" and bool(candidate.fluid_addon.token)
+
+
+def why_newer(found: bpy.types.Object) -> tuple[str, str] | None:
+    """What keeps a simulation that a newer add-on has saved from being run or changed by this one, and what helps."""
+    own = found.fluid_addon
+    if own.format <= FORMAT:
+        return None
+    message = f'"{found.name}" was made by Fluid Script {own.made_with}, which is newer than this one.'
+    return message, "Update Fluid Script to run it; its frames play as they are."
 
 
 def simulations(scene: bpy.types.Scene) -> list[bpy.types.Object]:

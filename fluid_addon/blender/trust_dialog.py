@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import blf
 import bpy
-from bpy.props import CollectionProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
 from ..diagnostics import FluidError, fail
 from ..run.trust_store import content_hash
@@ -138,6 +138,8 @@ class FLUID_ADDON_OT_trust_script(bpy.types.Operator):  # noqa: N801
     bl_options: ClassVar = {"INTERNAL"}  # never repeated by a key: each change has to be seen
 
     name: StringProperty(name="Simulation", description="The object whose script is trusted")
+    resume: BoolProperty(options={"SKIP_SAVE"}, description="Go on from the last checkpoint, as Resume does")
+    accept_changes: BoolProperty(options={"SKIP_SAVE"}, description="Also with another script or other parameters")
     lines: CollectionProperty(type=FluidSourceLine, options={"HIDDEN", "SKIP_SAVE"})
     line: IntProperty(default=-1, options={"HIDDEN", "SKIP_SAVE"})  # no row is chosen
     seen: StringProperty(options={"HIDDEN", "SKIP_SAVE"})
@@ -202,7 +204,7 @@ class FLUID_ADDON_OT_trust_script(bpy.types.Operator):  # noqa: N801
             except FluidError as error:  # it is trusted until Blender ends
                 for problem in error.diagnostics:
                     self.report({"WARNING"}, problem.message)
-            live.start(found, context.scene)
+            live.start(found, context.scene, resume=self.resume, accept_changes=self.accept_changes)
         except FluidError as error:
             return say(self, error)
         return {"FINISHED"}

@@ -32,7 +32,7 @@ from .leaves import LEAF, Indices, Integers, LeafBox
 from .part import MOST_GROUPS, Part
 from .slab import Slab
 
-__all__ = ["ActiveLeaves"]
+__all__ = ["ActiveLeaves", "LeafMemory"]
 
 _NONE = np.empty(0, np.int32)
 
@@ -49,6 +49,20 @@ class _Share:
     def slots(self) -> int:
         """That of the background included."""
         return int((self.own | self.held).sum()) + 1
+
+
+@dataclass(frozen=True)
+class LeafMemory:
+    """What the active leaves of the next step follow from, besides the fields and the rules.
+
+    Attributes:
+        indices: "active", "always", "calm" (as `Activation` has it), "start" where leaves were asked for, and
+            "kept NAME" for each field that keeps some.
+        settled: a stencil has run.
+    """
+
+    indices: dict[str, Indices]
+    settled: bool
 
 
 class ActiveLeaves:
@@ -168,6 +182,22 @@ class ActiveLeaves:
         except FluidError:
             self._activation.calm = calm  # the decision did not come about
             raise
+
+    def memory(self) -> LeafMemory:
+        """For a checkpoint."""
+        kept = {f"kept {field}": leaves for field, leaves in self._kept.items()}
+        start = {} if self._start is None else {"start": self._start}
+        fixed = {"active": self.active, "always": self._always, "calm": self._activation.calm}
+        return LeafMemory(fixed | start | kept, self._settled)
+
+    def recall(self, memory: LeafMemory) -> None:
+        """Let the leaves be as they were. Raises FluidError `domain-too-large`."""
+        indices = memory.indices
+        self._begun, self._settled = True, memory.settled
+        self._always, self._start = indices["always"], indices.get("start")
+        self._kept = {name.removeprefix("kept "): i for name, i in indices.items() if name.startswith("kept ")}
+        self._activation.calm = indices["calm"].reshape(-1, 2)
+        self._hold(indices["active"])
 
     def _in_force(self) -> list[ActivationRule]:
         """The rules, and what stands in for those that are missing, by the names of their fields."""

@@ -13,6 +13,7 @@ from .environment import EngineEnvironment
 from .export import Exporter, ExportRequest
 from .export_choice import exportable
 from .field import Field
+from .journal import EngineJournal
 from .simulation import Simulation
 
 __all__ = ["BakeExports"]
@@ -23,10 +24,11 @@ class BakeExports:
 
     Args:
         simulation: None in a check, where a request is looked at and nothing is written.
+        journal: while it answers, the bake has what is exported.
     """
 
-    def __init__(self, simulation: Simulation | None, environment: EngineEnvironment) -> None:
-        self._simulation, self._environment = simulation, environment
+    def __init__(self, simulation: Simulation | None, environment: EngineEnvironment, journal: EngineJournal) -> None:
+        self._simulation, self._environment, self._journal = simulation, environment, journal
         self._exporter: Exporter | None = None
         self._bake: Bake | None = None
 
@@ -56,6 +58,9 @@ class BakeExports:
         if self._environment.open_bake is None:
             raise fail("export-path", "This engine has no bake folder to export into.")
         exported[key] = lambda: self._on_disk(path)
+        if self._journal.is_replaying:
+            self._keep(path)
+            return None
         return ExportRequest(path, tuple(chosen), half, number, time, self._environment.place())
 
     def write(self, request: ExportRequest) -> None:
@@ -69,9 +74,22 @@ class BakeExports:
         simulation.realize()
         if self._exporter is None:
             if environment.carrier.rank == 0:
-                self._bake = environment.open_bake(simulation.device.info.name)
+                self._open_bake()
             self._exporter = Exporter(simulation, self._bake, self._written, environment.cancelled)
         self._exporter.export(request)
+
+    def _open_bake(self) -> Bake:
+        if self._bake is None:
+            assert self._simulation is not None and self._environment.open_bake is not None, "or nothing is exported"
+            self._bake = self._environment.open_bake(self._simulation.device.info.name)
+        return self._bake
+
+    def _keep(self, path: str) -> None:
+        """Take note of a file that the run which goes on here has exported."""
+        if path in {frame.path for frame in self._open_bake().frames}:
+            self._environment.observe("kept", {"path": path})
+        else:
+            self._environment.note(f'"{path}" was not exported by the run that goes on here, and is left out.')
 
     def _on_disk(self, path: str) -> Path:
         """Where an export lies, once it is written; on other ranks than the first its path alone."""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a script asks of the fields of an engine, and what it sets in them."""
+"""What a script asks of an engine, and what it sets in the fields."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .declarations import Declarations
 from .domain import Domain
 from .field import Field, Value, check_value, find_field
 from .field_load import FieldLoads
+from .journal import EngineJournal
 from .reduction import OPERATIONS, check_operation
 from .simulation import Simulation
 from .stepping import Stepping
@@ -36,11 +38,43 @@ class EngineValues:
     _declarations: Declarations
     _stepping: Stepping
     _loads: FieldLoads
+    _journal: EngineJournal
 
     @property
     def fields(self) -> dict[str, Field]:
         """The declared fields by name."""
         return self._declarations.fields
+
+    @property
+    def frame(self) -> int:
+        """Frames computed so far."""
+        return self._stepping.frame
+
+    @property
+    def time(self) -> float:
+        """Seconds simulated so far."""
+        return self._stepping.time
+
+    @property
+    def domain_size(self) -> tuple[int, int, int]:
+        """Voxels along x, y, z."""
+        return self.domain.size
+
+    @property
+    def voxel_size(self) -> float:
+        """Edge of a voxel in world units."""
+        return self.domain.voxel_size
+
+    @property
+    def origin(self) -> tuple[float, float, float]:
+        """World position of the low corner of the domain."""
+        return self.domain.origin
+
+    @property
+    def boundary(self) -> tuple[str, str, str]:
+        """The rule of each axis: "open", "clamp" or "periodic"."""
+        x, y, z = (rule.name.lower() for rule in self.domain.boundary)
+        return x, y, z
 
     def reduce(self, field: str, op: str) -> float | int | tuple[float | int, ...]:
         """One number for a whole field: "sum", "min", "max" (by component) or "norm" (over all components).
@@ -51,7 +85,7 @@ class EngineValues:
         found = find_field(self.fields, field)
         check_operation(op)
         if self._simulation is not None:
-            values = self._simulation.reduce(found, op)
+            values = tuple(self._journal.ask(f"reduce {field} {op}", partial(self._simulation.reduce, found, op)))
         else:  # in a check a field is what it was at its start
             self.guessed = True
             scale = self.domain.at(found.resolution).address.voxels if op == "sum" else 1
@@ -75,8 +109,11 @@ class EngineValues:
                 "bad-argument", f"There is no voxel {{{given}}} in {what} of {{{size}}}.", "Voxels count from 0."
             )
         x, y, z = (int(c) for c in coord)
+        values = found.background
+        if self._simulation is not None:
+            read = partial(self._simulation.read, found, (x, y, z))
+            values = tuple(self._journal.ask(f"read {field} {x} {y} {z}", read))
         self.guessed = self.guessed or self._simulation is None
-        values = self._simulation.read(found, (x, y, z)) if self._simulation else found.background
         return values[0] if len(values) == 1 else values
 
     def fill(self, field: str, value: Value) -> None:
@@ -84,8 +121,11 @@ class EngineValues:
         found = find_field(self.fields, field)
         parts = check_value(field, found.format, value)
         if self._simulation is not None:
-            self._stepping.announce_plan()
-            self._simulation.fill(found, parts)
+            self._journal.ask(f"fill {field} {parts}", partial(self._fill, self._simulation, found, parts))
+
+    def _fill(self, simulation: Simulation, field: Field, value: tuple[float | int, ...]) -> None:
+        self._stepping.announce_plan()
+        simulation.fill(field, value)
 
     def load(self, field: str, path: str, grid: str | None = None) -> None:
         """Let a field take the values of a grid (by default of its own name) in a .vdb or .nvdb file, now.
@@ -101,9 +141,12 @@ class EngineValues:
         found = find_field(self.fields, field)
         if self._stepping.is_over:
             return  # what the file would hold was not computed either
-        if self._simulation is not None:
+        load = partial(self._loads.load, found, path, grid or field)
+        if self._simulation is None:
+            load()
+        else:
             self._stepping.announce_plan()
-        self._loads.load(found, path, grid or field)
+            self._journal.ask(f"load {field} {path} {grid or field}", load)
 
     def array(self, field: str) -> npt.NDArray[Any]:
         """A copy of a field as numpy sees it, shape (nx, ny, nz) or (nx, ny, nz, components); background in a check."""

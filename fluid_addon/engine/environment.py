@@ -12,6 +12,7 @@ from ..diagnostics import FluidError, Place
 from ..volumes.bake import Bake
 from ..volumes.scene_meshes import MeshSource
 from .carrier import Carrier, LocalCarrier
+from .journal import Journal
 
 __all__ = ["EngineEnvironment", "NoParameters", "ParameterValues"]
 
@@ -57,7 +58,9 @@ class EngineEnvironment:
             and gives its path, or None where it will not be there.
         problem: in a check, told of each error so that the script goes on; None raises errors.
         carrier: joins this process to others that hold parts of the same domains; by default there are none.
+        journal: of all engines of the script; it answers in place of the devices while a run resumes.
         check: nothing is computed and no device is opened.
+        careful: devices run a command at a time, so that one that is lost names the kernel.
     """
 
     folder: Path = field(default_factory=Path.cwd)
@@ -76,4 +79,6 @@ class EngineEnvironment:
     exported: dict[str, Callable[[], Path | None]] = field(default_factory=dict)
     problem: Callable[[FluidError], None] | None = None
     carrier: Carrier = field(default_factory=LocalCarrier)
+    journal: Journal = field(default_factory=Journal)
     check: bool = False
+    careful: bool = False

@@ -333,7 +333,7 @@ def write_frame(
         values: of each field, all of its domain or its active leaves.
         backgrounds: of each, the value of what is not active.
     """
-    path = bake.frame_path(request.path)
+    path, announce = bake.frame_path(request.path), bake.replacing(request.path)
     wide = [_wide(v) for v in values]
     rows = list(zip(request.fields, wide, backgrounds, strict=True))
     placed = [(f, v, _one_or_all(b), domain.at(f.resolution)) for f, v, b in rows]
@@ -345,12 +345,12 @@ def write_frame(
             else Grid.from_dense(f.name, v, on.low, on.transform, b, _grid_class(f))
             for f, v, b, on in placed
         ]
-        write_nvdb(path, grids)
+        write_nvdb(path, grids, announce=announce)
         kinds = {grid.name: grid.kind for grid in grids}
     else:
         half = request.half
         made = [VdbGrid(f.name, v, on.low, on.transform, b, _grid_class(f), half) for f, v, b, on in placed]
-        kinds = write_vdb(path, VdbFrame(made, request.frame, request.time))
+        kinds = write_vdb(path, VdbFrame(made, request.frame, request.time), announce)
     measured = _measured(domain, rows)
     return bake.add_frame(request.path, time=request.time, grids=kinds, measured=measured).size
 

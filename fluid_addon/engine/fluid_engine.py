@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
 
 from ..diagnostics import FluidError, fail
 from ..gpu.compiler import Compiler
@@ -13,6 +14,7 @@ from .bake_exports import BakeExports
 from .declarations import Declarations, shader_includes
 from .device_shares import checked_count, devices_here
 from .domain import Domain, parse_boundary, voxel_box
+from .engine_state import ArraySink, ArraySource, restore_state, save_state
 from .engine_values import EngineValues
 from .environment import EngineEnvironment
 from .export_choice import numbered
@@ -98,46 +100,19 @@ class FluidEngine(EngineValues):
                 cache=self._environment.cache,
                 carrier=self._environment.carrier,
                 cancelled=self._environment.cancelled,
+                careful=self._environment.careful,
             )
             if self.sparse and self._source is not None and self._simulation.leaves is not None:
                 self._simulation.leaves.start_from(self._source.leaves(self.domain))
-        self._exports = BakeExports(self._simulation, self._environment)
+        self._journal = self._environment.journal.of_engine()
+        self._exports = BakeExports(self._simulation, self._environment, self._journal)
         self._loads = FieldLoads(self.domain, self._simulation, self._environment)
         pending = self._exports.raise_pending
-        self._stepping = Stepping(self.domain, self._declarations, self._simulation, self._environment, pending)
+        self._stepping = Stepping(
+            self.domain, self._declarations, self._simulation, self._environment, pending, self._journal
+        )
 
     # ----- declarations
-
-    @property
-    def frame(self) -> int:
-        """Frames computed so far."""
-        return self._stepping.frame
-
-    @property
-    def time(self) -> float:
-        """Seconds simulated so far."""
-        return self._stepping.time
-
-    @property
-    def domain_size(self) -> tuple[int, int, int]:
-        """Voxels along x, y, z."""
-        return self.domain.size
-
-    @property
-    def voxel_size(self) -> float:
-        """Edge of a voxel in world units."""
-        return self.domain.voxel_size
-
-    @property
-    def origin(self) -> tuple[float, float, float]:
-        """World position of the low corner of the domain."""
-        return self.domain.origin
-
-    @property
-    def boundary(self) -> tuple[str, str, str]:
-        """The rule of each axis: "open", "clamp" or "periodic"."""
-        x, y, z = (rule.name.lower() for rule in self.domain.boundary)
-        return x, y, z
 
     def add_field(
         self,
@@ -249,7 +224,10 @@ class FluidEngine(EngineValues):
         """How a solver's last solve ended. Raises FluidError `unknown-stencil`."""
         self._declarations.solver(name)
         self.guessed = self.guessed or self._simulation is None
-        return self._simulation.solvers.solved(name) if self._simulation else Solved()
+        if self._simulation is None:
+            return Solved()
+        solvers = self._simulation.solvers
+        return Solved(**self._journal.ask(f"solved {name}", lambda: asdict(solvers.solved(name))))
 
     def set_enabled(self, stencil: str, enabled: bool) -> None:
         """Whether `step` runs a stencil or solver. Raises FluidError `unknown-stencil`."""
@@ -337,6 +315,38 @@ class FluidEngine(EngineValues):
             self._stepping.announce_plan()
             self._exports.write(request)
             self._stepping.announce_plan()
+
+    # ----- checkpoints
+
+    @property
+    def device(self) -> str:
+        """The name of the first device; empty in a check."""
+        return self._simulation.device.info.name if self._simulation is not None else ""
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the script asked for more than the run's last frame."""
+        return self._stepping.was_cut
+
+    def save_state(self, prefix: str, into: ArraySink) -> dict[str, Any]:
+        """Hand the arrays of this moment to a checkpoint, once all exports are on disk, and return the rest of it.
+
+        Args:
+            prefix: of the arrays' names.
+
+        Raises:
+            FluidError: of exports, `not-a-number`, `cancelled`, `device-lost`, `device-memory`, `disk-full`.
+        """
+        assert self._simulation is not None, "nothing is computed in a check"
+        self._exports.finish()
+        return save_state(self._simulation, self.fields, prefix, into)
+
+    def restore_state(self, state: Mapping[str, Any], prefix: str, found: ArraySource) -> None:
+        """Go on from what `save_state` gave. Raises FluidError `checkpoint-mismatch`, `checkpoint-corrupt`."""
+        assert self._simulation is not None, "nothing is computed in a check"
+        restore_state(self._simulation, self.fields, state, prefix, found)
+        for each in self._stepping.objects:
+            each.forget()
 
     # ----- what it takes
 

@@ -57,9 +57,10 @@ class Part:
         slab: its planes.
         cache: folder for pipeline caches, or None.
         cancelled: asked while waiting.
+        careful: the device runs a command at a time, so that one that is lost names the kernel.
 
     Raises:
-        FluidError: `no-vulkan`, `no-device`.
+        FluidError: `no-vulkan`, `no-device`, `device-memory`, `device-lost`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Part:
         wanted: int | str | None,
         cache: Path | None,
         cancelled: Callable[[], bool],
+        careful: bool = False,
     ) -> None:
         self.domain, self.storage, self.slab = domain, storage, slab
         self.kernels: dict[str, Kernel] = {}
@@ -82,7 +84,7 @@ class Part:
             opened.callback(self.device.close)
             self.library = KernelLibrary(self.device, cache)
             opened.callback(self.library.close)
-            self.execution = Execution(self.device, self.library, CONSTANTS_BYTES, cancelled)
+            self.execution = Execution(self.device, self.library, CONSTANTS_BYTES, cancelled, careful)
             opened.callback(self.execution.close)
             opened.callback(self._close_buffers)
             self.status = Status(self.device, self.execution)
@@ -292,6 +294,17 @@ class Part:
         begin, end = self.slab.own(field.resolution)
         planes = raw[: count * y * z * field.format.components].reshape(count, y, z, *components)
         into[begin:end] = planes[begin - first : end - first]
+
+    def own_leaves(self, field: Field) -> npt.NDArray[Any]:
+        """What a field holds in the leaves that this part computes, in their order: (n, E, E, E) or with components."""
+        assert self.topology is not None, "only a sparse domain has leaves"
+        raw = self._bytes(self.buffer(field)).view(field.format.dtype)
+        edge, components = leaf_edge(field.resolution), field.format.components
+        shape = (edge, edge, edge) if components == 1 else (edge, edge, edge, components)
+        pool = self.topology.pool
+        leaves = raw[: self.topology.capacity * edge**3 * components].reshape(-1, *shape)
+        found: npt.NDArray[Any] = leaves[pool.slots_of(pool.own)]
+        return found
 
     def leaves_held(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]] | None:
         """The coordinates (n, 3) and the slots (n,) of the leaves that it computes now; None for a dense domain."""

@@ -109,6 +109,10 @@ class SceneObject:
         self._show(simulation, mesh, way, frame, seconds)
         self._shown = state
 
+    def forget(self) -> None:
+        """What the fields hold is not known any more; the next `follow` writes them."""
+        self._shown, self._moving = None, True
+
     def _show(
         self, simulation: Simulation, mesh: Mesh, way: NDArray[np.float64] | None, frame: int, seconds: float
     ) -> None:

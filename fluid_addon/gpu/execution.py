@@ -1,26 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Execution of recordings: encoded once into command buffers, submitted as often as wanted, waited for in slices."""
+"""The queue of a device: recordings are submitted to it as often as wanted, and waited for in slices."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..diagnostics import fail
+from ..diagnostics import FluidError, fail
+from ..faults import fault
 from .binding import ffi, lib, vk
 from .device import Device
+from .encoding import Encoded, Encoder
 from .kernel import KernelLibrary
 from .lifetime import Lifetime
 from .memory import Buffer, Residence
-from .recording import Barrier, Copy, CopyRegions, Dispatch, Recording
+from .pacing import TOO_LONG_SECONDS, run_growing
+from .recording import Barrier, Command, Copy, CopyRegions, Dispatch, Recording
+from .refusal import lost_device, out_of_memory, refusals
+from .timeline import Timeline
 
 __all__ = ["Encoded", "Execution"]
 
 #: A wait looks up this often, so that a cancel is seen.
 WAIT_SLICE_NS = 50_000_000
+#: What a lost device may still be waited for, before what it used is released; one that is truly lost answers at once.
+LOST_SLICES = 100
 #: Submissions that may be under way at once; the constants of each have their own host memory.
 IN_FLIGHT = 2
 STAGING_BYTES = 3 << 20  # divisible by every voxel size, so that a pattern repeats seamlessly
@@ -30,17 +40,23 @@ def never() -> bool:
     return False
 
 
-class Encoded:
-    """A recording as a command buffer, with the table of the addresses that its kernels follow."""
+@dataclass(frozen=True)
+class _Submission:
+    """What was queued, and when.
 
-    def __init__(self, name: str, commands: Any, lifetime: Lifetime, table: Buffer | None) -> None:
-        self.name, self.commands, self._lifetime, self._table = name, commands, lifetime, table
-        self.ticket = 0
+    Attributes:
+        kernel: the only one that runs in it; None: there are several, or none.
+    """
 
-    def close(self) -> None:
-        self._lifetime.close()
-        if self._table:
-            self._table.close()
+    ticket: int
+    encoded: Encoded
+    kernel: str | None
+    begun: float
+
+    @property
+    def what(self) -> str:
+        """For messages: when something happened."""
+        return f'in the kernel "{self.kernel}"' if self.kernel else f'during "{self.encoded.name}"'
 
 
 class Execution:
@@ -49,44 +65,44 @@ class Execution:
     Args:
         constants_size: bytes of the uniform block that every kernel sees at binding 0.
         cancelled: asked during waits; when it answers True the wait raises `cancelled`.
+        careful: every command is submitted and waited for by itself, so that a lost device names the kernel.
+
+    Raises:
+        FluidError: `device-memory`, `device-lost`.
     """
 
     def __init__(
-        self, device: Device, kernels: KernelLibrary, constants_size: int, cancelled: Callable[[], bool] = never
+        self,
+        device: Device,
+        kernels: KernelLibrary,
+        constants_size: int,
+        cancelled: Callable[[], bool] = never,
+        careful: bool = False,
     ) -> None:
-        self.device, self._kernels, self._cancelled = device, kernels, cancelled
+        self.device, self._cancelled, self._careful = device, cancelled, careful
         self._lifetime = Lifetime()
-        self._lost: str | None = None
+        self._lost: str | None = None  # while it did what
         self._ticket = 0
         self._finished = 0  # the latest ticket that a wait has seen finished
+        self._under_way: deque[_Submission] = deque()
+        self._reached = (0, 0.0)  # the latest ticket that a wait saw finished on its way, and when it saw it first
         self._buffers: list[Buffer] = []
         self._preludes: list[Encoded] = []
         self._staging: Buffer | None = None
         try:
-            self._open(constants_size)
+            with refusals(device.info.name, "its queue"):
+                self._open(kernels, constants_size)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, constants_size: int) -> None:
-        handle = self.device.handle
-        flags = vk.VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT
-        self._pool = self._lifetime.own(
-            "command pool",
-            vk.vkCreateCommandPool(
-                handle, vk.VkCommandPoolCreateInfo(flags=flags, queueFamilyIndex=self.device.queue_family), None
-            ),
-            lambda h: vk.vkDestroyCommandPool(handle, h, None),
-        )
-        timeline = vk.VkSemaphoreTypeCreateInfo(semaphoreType=vk.VK_SEMAPHORE_TYPE_TIMELINE, initialValue=0)
-        self._semaphore = self._lifetime.own(
-            "semaphore",
-            vk.vkCreateSemaphore(handle, vk.VkSemaphoreCreateInfo(pNext=timeline), None),
-            lambda h: vk.vkDestroySemaphore(handle, h, None),
-        )
+    def _open(self, kernels: KernelLibrary, constants_size: int) -> None:
+        self._timeline = Timeline(self.device, self._lifetime)
         self.constants = self._buffer("constants", constants_size, Residence.DEVICE, uniform=True)
+        self._encoder = Encoder(self.device, kernels, self._lifetime, self.constants)
         self._slots = [self._buffer("constants of a step", constants_size, Residence.UPLOAD) for _ in range(IN_FLIGHT)]
         self._slot_tickets = [0] * IN_FLIGHT
+        self._slot = 0
         for slot in self._slots:
             copy = Copy(slot, self.constants, constants_size)
             self._preludes.append(self.encode(Recording("constants", [copy])))
@@ -101,7 +117,7 @@ class Execution:
         """Structs that a submission fills in again, so that it costs microseconds."""
         self._signal = ffi.new("VkSemaphoreSubmitInfo*")
         self._signal.sType = vk.VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO
-        self._signal.semaphore = self._semaphore
+        self._signal.semaphore = self._timeline.handle
         self._signal.stageMask = vk.VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT
         self._command_infos = ffi.new("VkCommandBufferSubmitInfo[3]")
         for info in self._command_infos:
@@ -111,146 +127,102 @@ class Execution:
         self._submit.pCommandBufferInfos = self._command_infos
         self._submit.signalSemaphoreInfoCount = 1
         self._submit.pSignalSemaphoreInfos = self._signal
-        self._semaphores = ffi.new("VkSemaphore[1]", [self._semaphore])
 
-    # ----- encoding
+    # ----- submission
 
     def encode(self, recording: Recording) -> Encoded:
-        """Encode a recording. It may be submitted any number of times, also while it still runs."""
-        handle = self.device.handle
-        lifetime = Lifetime()
-        table: Buffer | None = None
-        try:
-            allocate = vk.VkCommandBufferAllocateInfo(
-                commandPool=self._pool, level=vk.VK_COMMAND_BUFFER_LEVEL_PRIMARY, commandBufferCount=1
-            )
-            commands = lifetime.own(
-                "command buffer",
-                vk.vkAllocateCommandBuffers(handle, allocate)[0],
-                lambda h: vk.vkFreeCommandBuffers(handle, self._pool, 1, [h]),
-            )
-            dispatches = [c for c in recording if isinstance(c, Dispatch)]
-            offsets: dict[int, int] = {}
-            descriptors = None
-            if dispatches:
-                table, offsets = self._address_table(dispatches)
-                descriptors = self._descriptors(lifetime, table, dispatches)
-            usage = vk.VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT
-            vk.vkBeginCommandBuffer(commands, vk.VkCommandBufferBeginInfo(flags=usage))
-            _barrier(commands)  # what was submitted before is finished
-            for command in recording:
-                self._encode_command(commands, command, descriptors, offsets)
-            copies = [c for c in recording if isinstance(c, Copy | CopyRegions)]
-            if any(copy.target.residence is Residence.READBACK for copy in copies):
-                _barrier(commands, to_host=True)
-            vk.vkEndCommandBuffer(commands)
-        except BaseException:
-            lifetime.close()
-            if table:
-                table.close()
-            raise
-        return Encoded(recording.name, commands, lifetime, table)
+        """Encode a recording. It may be submitted any number of times, also while it still runs.
 
-    def _encode_command(self, commands: Any, command: Any, descriptors: Any, offsets: dict[int, int]) -> None:
-        match command:
-            case Dispatch():
-                layout = self._kernels.layout
-                bind_point = vk.VK_PIPELINE_BIND_POINT_COMPUTE
-                vk.vkCmdBindPipeline(commands, bind_point, command.kernel.pipeline)
-                dynamic = [offsets[id(command)]]
-                vk.vkCmdBindDescriptorSets(commands, bind_point, layout, 0, 1, [descriptors], 1, dynamic)
-                vk.vkCmdDispatch(commands, *command.groups)
-            case Copy():
-                region = vk.VkBufferCopy(
-                    srcOffset=command.source_offset, dstOffset=command.target_offset, size=command.size
-                )
-                vk.vkCmdCopyBuffer(commands, command.source.handle, command.target.handle, 1, [region])
-            case CopyRegions():
-                if len(command.regions):
-                    regions = ffi.from_buffer("VkBufferCopy[]", np.ascontiguousarray(command.regions, np.uint64))
-                    handles = command.source.handle, command.target.handle
-                    lib.vkCmdCopyBuffer(commands, *handles, len(command.regions), regions)
-            case Barrier():
-                _barrier(commands)
-
-    def _address_table(self, dispatches: list[Dispatch]) -> tuple[Buffer, dict[int, int]]:
-        alignment = max(self.device.info.uniform_alignment, 16)
-        offsets, rows, end = {}, [], 0
-        for dispatch in dispatches:
-            addresses = np.array([buffer.address for _, buffer in dispatch.bindings] or [0], dtype=np.uint64)
-            numbers = np.array(dispatch.numbers, dtype=np.int32)
-            row = np.concatenate([addresses.view(np.uint8), numbers.view(np.uint8)])
-            offsets[id(dispatch)] = end
-            rows.append((end, row))
-            end += -(-row.nbytes // alignment) * alignment
-        span = self._table_range(dispatches)
-        table = Buffer(self.device, "addresses", rows[-1][0] + span, Residence.UPLOAD, uniform=True)
-        assert table.host is not None, "upload memory is always mapped"
-        for offset, row in rows:
-            table.host[offset : offset + row.nbytes] = row
-        return table, offsets
-
-    def _table_range(self, dispatches: list[Dispatch]) -> int:
-        span = max(8 * max(len(d.bindings), 1) + 4 * len(d.numbers) for d in dispatches)
-        if span > self.device.info.max_uniform_range:
-            most = max(len(d.bindings) for d in dispatches)
-            raise fail("device-feature", f"A kernel binds {most} buffers, more than a uniform block holds.")
-        return -(-span // 8) * 8
-
-    def _descriptors(self, lifetime: Lifetime, table: Buffer, dispatches: list[Dispatch]) -> Any:
-        handle = self.device.handle
-        kinds = (vk.VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER, vk.VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER_DYNAMIC)
-        sizes = [vk.VkDescriptorPoolSize(type=kind, descriptorCount=1) for kind in kinds]
-        pool = lifetime.own(
-            "descriptor pool",
-            vk.vkCreateDescriptorPool(handle, vk.VkDescriptorPoolCreateInfo(maxSets=1, pPoolSizes=sizes), None),
-            lambda h: vk.vkDestroyDescriptorPool(handle, h, None),
-        )
-        allocate = vk.VkDescriptorSetAllocateInfo(descriptorPool=pool, pSetLayouts=[self._kernels.set_layout])
-        descriptors = vk.vkAllocateDescriptorSets(handle, allocate)[0]
-        constants = vk.VkDescriptorBufferInfo(buffer=self.constants.handle, offset=0, range=self.constants.size)
-        addresses = vk.VkDescriptorBufferInfo(buffer=table.handle, offset=0, range=self._table_range(dispatches))
-        writes = [
-            vk.VkWriteDescriptorSet(
-                dstSet=descriptors, dstBinding=index, descriptorCount=1, descriptorType=kind, pBufferInfo=[info]
-            )
-            for index, (kind, info) in enumerate(zip(kinds, (constants, addresses), strict=True))
-        ]
-        vk.vkUpdateDescriptorSets(handle, len(writes), writes, 0, None)
-        return descriptors
-
-    # ----- submission and waiting
+        Raises:
+            FluidError: `device-memory`, `device-feature`.
+        """
+        return self._encoder.encode(recording)
 
     def submit(self, encoded: Encoded, constants: bytes | None = None, then: Encoded | None = None) -> int:
         """Queue a recording, after everything queued before. Returns the ticket to `wait` for.
 
+        A recording whose kernels have not shown yet how long they take is waited for.
+
         Args:
             constants: new contents of the uniform block at binding 0; None leaves it as it is.
             then: a second recording, to follow at once.
+
+        Raises:
+            FluidError: `device-lost`, `device-memory`, `cancelled`.
         """
         self._refuse_when_lost()
-        count = 0
-        if constants is not None:
-            slot = (self._ticket + 1) % IN_FLIGHT
-            self.wait(self._slot_tickets[slot])
-            host = self._slots[slot].host
-            assert host is not None, "upload memory is always mapped"
-            host[: len(constants)] = np.frombuffer(constants, dtype=np.uint8)
-            self._command_infos[0].commandBuffer = self._preludes[slot].commands
-            self._slot_tickets[slot] = self._ticket + 1
-            count = 1
+        together = [] if constants is None else [self._write_constants(constants)]
         for each in (encoded, then):
-            if each is not None:
-                self._command_infos[count].commandBuffer = each.commands
-                count += 1
-        self._submit.commandBufferInfoCount = count
-        self._signal.value = self._ticket + 1
-        result = lib.vkQueueSubmit2(self.device.queue, 1, self._submit, ffi.NULL)
-        if result != vk.VK_SUCCESS:
-            self._failed(result, encoded.name)
-        self._ticket += 1
+            if each is None:
+                continue
+            if self._careful or each.submissions is None or each.too_long:
+                if together:
+                    self._queue(together, encoded)
+                together = []
+                self._run_by_command(each)
+            else:
+                first, *others = each.submissions
+                together.append(first)
+                for commands in others:
+                    self._queue(together, encoded)
+                    together = [commands]
+        if together:
+            self._queue(together, encoded)
         encoded.ticket = self._ticket
         return self._ticket
+
+    def _write_constants(self, constants: bytes) -> Any:
+        """Put constants where the commands returned copy them from."""
+        self._slot = (self._slot + 1) % IN_FLIGHT
+        self.wait(self._slot_tickets[self._slot])
+        host = self._slots[self._slot].host
+        assert host is not None, "upload memory is always mapped"
+        host[: len(constants)] = np.frombuffer(constants, dtype=np.uint8)
+        self._slot_tickets[self._slot] = self._ticket + 1
+        prelude = self._preludes[self._slot].submissions
+        assert prelude is not None, "copies need no timing"
+        return prelude[0]
+
+    def _queue(self, commands: list[Any], encoded: Encoded, kernel: str | None = None) -> int:
+        for info, handle in zip(self._command_infos, commands, strict=False):
+            info.commandBuffer = handle
+        self._submit.commandBufferInfoCount = len(commands)
+        self._signal.value = self._ticket + 1
+        lost = fault("device.submit")
+        result = vk.VK_ERROR_DEVICE_LOST if lost else lib.vkQueueSubmit2(self.device.queue, 1, self._submit, ffi.NULL)
+        submission = _Submission(self._ticket + 1, encoded, kernel, time.monotonic())
+        if result != vk.VK_SUCCESS:
+            self._failed(result, submission.what)
+        self._ticket += 1
+        while self._under_way and self._under_way[0].ticket <= self._finished:
+            self._under_way.popleft()
+        self._under_way.append(submission)
+        return self._ticket
+
+    def _run_by_command(self, encoded: Encoded) -> None:
+        """Run each command of a recording by itself, and find out how long its kernels take."""
+        self.wait(self._ticket)
+        warm = encoded.ticket > 0
+        with refusals(self.device.info.name, f'"{encoded.name}"'):
+            encoded.submissions = None
+            encoded.commands.close()
+            for command in encoded.recording:
+                if isinstance(command, Dispatch):
+                    run_growing(command, lambda piece: self._timed(encoded, piece), warm)
+                elif not isinstance(command, Barrier):  # every submission begins with one
+                    self._timed(encoded, command)
+                encoded.commands.close()
+            if not self._careful:
+                self._encoder.fill(encoded)
+
+    def _timed(self, encoded: Encoded, command: Command) -> float:
+        """Run a command to its end; seconds."""
+        commands = self._encoder.commands(encoded, [command])
+        begun = time.monotonic()
+        self.wait(self._queue([commands], encoded, command.kernel.name if isinstance(command, Dispatch) else None))
+        return time.monotonic() - begun
+
+    # ----- waiting
 
     def done(self, ticket: int) -> bool:
         """Whether everything up to `ticket` is finished, without waiting."""
@@ -266,37 +238,49 @@ class Execution:
         while not self._wait_slice(ticket, WAIT_SLICE_NS):
             if asked():
                 raise fail("cancelled", "The run was cancelled.")
+            self._look_at_pace()
 
     def _wait_slice(self, ticket: int, nanoseconds: int) -> bool:
         self._refuse_when_lost()
         if ticket <= self._finished:
             return True
-        values = ffi.new("uint64_t[1]", [ticket])  # of its own: the export thread waits as well
-        info = ffi.new("VkSemaphoreWaitInfo*")
-        info.sType = vk.VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO
-        info.semaphoreCount = 1
-        info.pSemaphores = self._semaphores
-        info.pValues = values
-        result = lib.vkWaitSemaphores(self.device.handle, info, nanoseconds)
+        result = vk.VK_ERROR_DEVICE_LOST if fault("device.wait") else self._timeline.wait(ticket, nanoseconds)
         if result not in (vk.VK_SUCCESS, vk.VK_TIMEOUT):
-            self._failed(result, "a wait")
+            self._failed(result, self._what_runs())
         if result == vk.VK_SUCCESS:
             self._finished = max(self._finished, ticket)
         return bool(result == vk.VK_SUCCESS)
 
-    def _failed(self, result: int, name: str) -> None:
+    def _runs(self) -> _Submission | None:
+        """What the device works on, as far as it tells."""
+        told = self._timeline.reached()
+        reached = max(self._finished, told if told < self._ticket else 0)  # a lost device may say that all is done
+        return next((each for each in list(self._under_way) if each.ticket > reached), None)
+
+    def _what_runs(self) -> str:
+        submission = self._runs()
+        return submission.what if submission is not None else "during a wait"
+
+    def _look_at_pace(self) -> None:
+        """Have a recording timed anew where one of its submissions takes too long."""
+        submission = self._runs()
+        if submission is None:
+            return
+        now = time.monotonic()
+        if self._reached[0] != submission.ticket:
+            self._reached = submission.ticket, now
+        if now - max(self._reached[1], submission.begun) > TOO_LONG_SECONDS:
+            submission.encoded.too_long = True
+
+    def _failed(self, result: int, what: str) -> None:
         if result == vk.VK_ERROR_DEVICE_LOST:
-            self._lost = name
+            self._lost = what
             self._refuse_when_lost()
-        raise fail("device-memory", f'The device refused "{name}" (Vulkan error {result}).')
+        raise out_of_memory(f'"{self.device.info.name}" failed {what} (Vulkan error {result}).')
 
     def _refuse_when_lost(self) -> None:
         if self._lost is not None:
-            raise fail(
-                "device-lost",
-                f'The device "{self.device.info.name}" was lost during "{self._lost}".',
-                "A kernel ran too long or the driver failed; make the domain smaller, or update the driver.",
-            )
+            raise lost_device(self.device.info.name, self._lost)
 
     # ----- transfers
 
@@ -353,6 +337,9 @@ class Execution:
         encoded = self.encode(recording)
         try:
             self.wait(self.submit(encoded, constants), never)
+        except BaseException:
+            self.idle()
+            raise
         finally:
             encoded.close()
 
@@ -361,9 +348,15 @@ class Execution:
         self.wait(self._ticket)
 
     def idle(self) -> None:
-        """Wait until nothing is under way, whatever was cancelled: only then may buffers go."""
-        if self._lost is None:
+        """Wait until nothing is under way, whatever was cancelled or lost: only then may buffers go."""
+        try:
             self.wait(self._ticket, never)
+        except FluidError:
+            if self._lost is None:
+                raise
+            for _ in range(LOST_SLICES):
+                if self._timeline.wait(self._ticket, WAIT_SLICE_NS) != vk.VK_TIMEOUT:
+                    break
 
     def close(self) -> None:
         """Wait for the queue and release everything that this execution made."""
@@ -374,16 +367,3 @@ class Execution:
         for buffer in self._buffers:
             buffer.close()
         self._lifetime.close()
-
-
-def _barrier(commands: Any, to_host: bool = False) -> None:
-    stages = vk.VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | vk.VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT
-    writes = vk.VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | vk.VK_ACCESS_2_TRANSFER_WRITE_BIT
-    reads = vk.VK_ACCESS_2_SHADER_STORAGE_READ_BIT | vk.VK_ACCESS_2_UNIFORM_READ_BIT | vk.VK_ACCESS_2_TRANSFER_READ_BIT
-    barrier = vk.VkMemoryBarrier2(
-        srcStageMask=stages,
-        srcAccessMask=writes,
-        dstStageMask=vk.VK_PIPELINE_STAGE_2_HOST_BIT if to_host else stages,
-        dstAccessMask=vk.VK_ACCESS_2_HOST_READ_BIT if to_host else reads | writes,
-    )
-    vk.vkCmdPipelineBarrier2(commands, vk.VkDependencyInfo(pMemoryBarriers=[barrier]))

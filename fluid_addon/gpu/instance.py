@@ -82,6 +82,8 @@ class Instance:
             handle = vk.vkCreateInstance(info, None)
         except vk.VkErrorIncompatibleDriver as error:
             raise no_vulkan("the loader is there, but no driver of a device") from error
+        except vk.VkError as error:
+            raise no_vulkan(f"the loader refused to start ({type(error).__name__})") from error
         self.handle = self._lifetime.own("instance", handle, lambda h: vk.vkDestroyInstance(h, None))
         if self.validation:
             self._listen()

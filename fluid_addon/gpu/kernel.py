@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..diagnostics import fail
-from .binding import ffi, lib, vk
+from .binding import DISPATCH_BASE, ffi, lib, vk
 from .device import Device, DeviceInfo
 from .disk_cache import read_cached, write_cached
 from .lifetime import Lifetime
+from .refusal import refusals
 
 __all__ = ["Kernel", "KernelLibrary"]
 
@@ -20,17 +21,26 @@ MAKERS = 2  # threads: while drivers take kernels in, the next ones are generate
 
 
 class Kernel:
-    """A compute pipeline under the artist's name for it, made in the background. Owned by its library."""
+    """A compute pipeline under the artist's name for it, made in the background. Owned by its library.
+
+    Attributes:
+        seconds_per_group: what a workgroup takes at most, as far as it was seen; None before a large dispatch has run.
+    """
 
     def __init__(self, name: str, made: Future[Any], workgroup: tuple[int, int, int]) -> None:
         self.name, self._made, self.workgroup = name, made, workgroup
+        self.seconds_per_group: float | None = None
+
+    def took(self, seconds_per_group: float) -> None:
+        """It was seen to take so long."""
+        self.seconds_per_group = max(seconds_per_group, self.seconds_per_group or 0.0)
 
     @property
     def pipeline(self) -> Any:
         """The Vulkan handle; waits until it is there.
 
         Raises:
-            FluidError: `device-feature` when the driver refused the kernel.
+            FluidError: `device-feature` when the driver refused the kernel, `device-memory`, `device-lost`.
         """
         return self._made.result()
 
@@ -57,8 +67,18 @@ class KernelLibrary:
 
     def __init__(self, device: Device, cache: Path | None = None) -> None:
         self.device, self._cache = device, cache
-        self._lifetime = Lifetime()
-        handle = device.handle
+        self._lifetime, self._pipelines = Lifetime(), Lifetime()
+        self._makers = ThreadPoolExecutor(MAKERS, "fluid kernels")
+        self._made: list[Future[Any]] = []
+        try:
+            with refusals(device.info.name, "the layout of kernels"):
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        handle = self.device.handle
         bindings = [
             vk.VkDescriptorSetLayoutBinding(
                 binding=index, descriptorType=kind, descriptorCount=1, stageFlags=vk.VK_SHADER_STAGE_COMPUTE_BIT
@@ -81,9 +101,6 @@ class KernelLibrary:
         self._pipeline_cache = self._lifetime.own(
             "pipeline cache", self._make_cache(self._stored), lambda h: vk.vkDestroyPipelineCache(handle, h, None)
         )
-        self._pipelines = Lifetime()
-        self._makers = ThreadPoolExecutor(MAKERS, "fluid kernels")
-        self._made: list[Future[Any]] = []
 
     def _read_cache(self) -> bytes:
         info = self.device.info
@@ -129,18 +146,18 @@ class KernelLibrary:
         buffer = ffi.from_buffer(data)
         special = vk.VkSpecializationInfo(pMapEntries=entries, dataSize=len(data), pData=buffer)
         handle = self.device.handle
-        module = vk.vkCreateShaderModule(handle, vk.VkShaderModuleCreateInfo(codeSize=len(spirv), pCode=spirv), None)
-        try:
-            stage = vk.VkPipelineShaderStageCreateInfo(
-                stage=vk.VK_SHADER_STAGE_COMPUTE_BIT, module=module, pName="main", pSpecializationInfo=special
-            )
-            create = vk.VkComputePipelineCreateInfo(stage=stage, layout=self.layout)
-            pipeline = vk.vkCreateComputePipelines(handle, self._pipeline_cache, 1, [create], None)[0]
-        except vk.VkError as error:
-            refusal = f'The driver of "{self.device.info.name}" refused the kernel "{name}".'
-            raise fail("device-feature", refusal) from error
-        finally:
-            vk.vkDestroyShaderModule(handle, module, None)
+        with refusals(self.device.info.name, f'the kernel "{name}"', "device.pipeline"):
+            code = vk.VkShaderModuleCreateInfo(codeSize=len(spirv), pCode=spirv)
+            module = vk.vkCreateShaderModule(handle, code, None)
+            try:
+                stage = vk.VkPipelineShaderStageCreateInfo(
+                    stage=vk.VK_SHADER_STAGE_COMPUTE_BIT, module=module, pName="main", pSpecializationInfo=special
+                )
+                # Any workgroup may be the first, for long dispatches run in pieces.
+                create = vk.VkComputePipelineCreateInfo(flags=DISPATCH_BASE, stage=stage, layout=self.layout)
+                pipeline = vk.vkCreateComputePipelines(handle, self._pipeline_cache, 1, [create], None)[0]
+            finally:
+                vk.vkDestroyShaderModule(handle, module, None)
         self.device.label(vk.VK_OBJECT_TYPE_PIPELINE, pipeline, name)
         return pipeline
 
@@ -156,9 +173,9 @@ class KernelLibrary:
         size = ffi.new("size_t*")  # through the library itself: the binding leaves this function out
         lib.vkGetPipelineCacheData(self.device.handle, self._pipeline_cache, size, ffi.NULL)
         data = ffi.new("char[]", size[0])
-        lib.vkGetPipelineCacheData(self.device.handle, self._pipeline_cache, size, data)
+        result = lib.vkGetPipelineCacheData(self.device.handle, self._pipeline_cache, size, data)
         content = bytes(ffi.buffer(data, size[0]))
-        if content != self._stored:
+        if result == vk.VK_SUCCESS and content != self._stored:
             write_cached(self._cache, _cache_name(self.device.info), content)
 
     def close(self) -> None:

@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..diagnostics import fail
+from ..faults import fault
 from .binding import BUFFER_DEVICE_ADDRESS, MEMORY_DEVICE_ADDRESS, ffi, lib, vk
 from .device import Device
 from .lifetime import Lifetime
+from .refusal import lost_device, out_of_memory
 
 __all__ = ["Buffer", "MemoryPlan", "Residence", "check_plan", "free_bytes", "human_bytes"]
 
@@ -135,13 +137,12 @@ class Buffer:
             usage |= vk.VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | BUFFER_DEVICE_ADDRESS
         try:
             self._allocate(usage, not uniform)
-        except (vk.VkErrorOutOfDeviceMemory, vk.VkErrorOutOfHostMemory) as error:
+        except vk.VkErrorDeviceLost as error:
             self.close()
-            raise fail(
-                "device-memory",
-                f'"{device.info.name}" refused {human_bytes(size)} for "{name}".',
-                "Close other programs that use the device, or make domain_size smaller.",
-            ) from error
+            raise lost_device(device.info.name, f'when it was to hold "{name}"') from error
+        except vk.VkError as error:  # of memory or of its address space; too many pieces; no room to map it
+            self.close()
+            raise out_of_memory(f'"{device.info.name}" refused {human_bytes(size)} for "{name}".') from error
         except BaseException:
             self.close()
             raise
@@ -156,6 +157,8 @@ class Buffer:
         needs = vk.vkGetBufferMemoryRequirements(device, self.handle)
         kind = _memory_type(self.device, needs.memoryTypeBits, self.residence)
         flags = vk.VkMemoryAllocateFlagsInfo(flags=MEMORY_DEVICE_ADDRESS)
+        if fault("memory.allocate"):
+            raise vk.VkErrorOutOfDeviceMemory()
         allocation = vk.VkMemoryAllocateInfo(
             pNext=flags if addressed else None, allocationSize=needs.size, memoryTypeIndex=kind
         )
@@ -171,6 +174,8 @@ class Buffer:
         self.host: npt.NDArray[np.uint8] | None = None
         self._coherent = bool(self.device.memory_types[kind][0] & vk.VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
         if self.residence is not Residence.DEVICE:
+            if fault("memory.host"):
+                raise vk.VkErrorMemoryMapFailed()
             mapped: Any = vk.vkMapMemory(device, self._memory, 0, self.size, 0)
             self.host = np.frombuffer(mapped, dtype=np.uint8, count=self.size)
 

@@ -26,16 +26,19 @@ class Dispatch:
     Attributes:
         bindings: (name in the kernel, buffer), in slot order.
         numbers: 32-bit integers that the kernel finds behind the addresses of its buffers.
+        base: the first workgroup, where this is a piece of a dispatch.
     """
 
     kernel: Kernel
     bindings: tuple[tuple[str, Buffer], ...]
     groups: tuple[int, int, int]
     numbers: tuple[int, ...] = ()
+    base: tuple[int, int, int] = (0, 0, 0)
 
     def __str__(self) -> str:
         names = ", ".join(name for name, _ in self.bindings)
-        return f"Dispatch {self.kernel.name} [{names}] {'x'.join(map(str, self.groups))}"
+        piece = f" from {'x'.join(map(str, self.base))}" if any(self.base) else ""
+        return f"Dispatch {self.kernel.name} [{names}] {'x'.join(map(str, self.groups))}{piece}"
 
 
 @dataclass(frozen=True)

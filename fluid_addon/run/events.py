@@ -64,6 +64,7 @@ class Progress:
         self._frames = last_frame
         self._bounded = last_frame is not None
         self._start = time.monotonic()
+        self._resumed = 0
         self._last = 0.0
         self._voxels = 0
         self._latest: Event | None = None
@@ -73,14 +74,18 @@ class Progress:
         if not self._bounded:
             self._frames = (self._frames or 0) + frames
 
+    def resume(self, frame: int) -> None:
+        """Frames up to this one take no time: the run goes on behind it."""
+        self._resumed = frame
+
     def step(self, frame: int, seconds: float, voxels: int, leaves: int | None = None) -> None:
         """A frame is computed, of so many voxels, or active leaves of a sparse domain."""
         now = time.monotonic()
         self._voxels += voxels
         elapsed = max(now - self._start, 1e-6)
         left = None
-        if self._frames and frame:
-            left = max(0.0, elapsed / frame * (self._frames - frame))
+        if self._frames and frame > self._resumed:
+            left = max(0.0, elapsed / (frame - self._resumed) * (self._frames - frame))
         self._latest = {
             "event": "progress",
             "frame": frame,

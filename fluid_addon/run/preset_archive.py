@@ -16,8 +16,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..diagnostics import FluidError, fail
-from ..script.sources import printable
+from ..diagnostics import FluidError, fail, printable
 from ..volumes.atomic import disk_problem, write_bytes_atomically
 from ..volumes.export_path import same_file_key
 from .presets import (

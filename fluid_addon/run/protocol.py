@@ -4,32 +4,57 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import sys
 import threading
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-__all__ = ["MAX_MESSAGE", "MessageWriter", "ProtocolError", "read_message"]
+__all__ = [
+    "MAX_MESSAGE",
+    "HalfMessageError",
+    "MessageWriter",
+    "ProtocolError",
+    "descriptor_of",
+    "inheritable_handle",
+    "read_message",
+]
 
 MAX_MESSAGE = 64 << 20
 _LENGTH = struct.Struct(">I")
+_PIECE = 1 << 20
 
 
 class ProtocolError(Exception):
     """What arrived is not a message."""
 
 
-class MessageWriter:
-    """Writes messages from any thread."""
+class HalfMessageError(ProtocolError):
+    """The stream ended inside a message, as it does where the process that writes is killed."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+
+class _Sink(Protocol):
+    def write(self, data: memoryview, /) -> int | None: ...
+
+
+class MessageWriter:
+    """Writes messages from any thread.
+
+    Args:
+        stream: unbuffered, so that a message is with the system as soon as it is written.
+    """
+
+    def __init__(self, stream: _Sink) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
     def write(self, message: dict[str, Any]) -> None:
+        """Write a message, and wait while the pipe is full. Raises OSError where nobody reads any more."""
         body = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
+        left = memoryview(_LENGTH.pack(len(body)) + body)
         with self._lock:
-            self._stream.write(_LENGTH.pack(len(body)) + body)
-            self._stream.flush()
+            while left:
+                left = left[self._stream.write(left) or 0 :]
 
 
 def read_message(stream: BinaryIO) -> dict[str, Any] | None:
@@ -42,28 +67,54 @@ def read_message(stream: BinaryIO) -> dict[str, Any] | None:
     if not head:
         return None
     if len(head) < _LENGTH.size:
-        raise ProtocolError("the stream ended inside a message")
+        raise HalfMessageError("the stream ended inside a message")
     (length,) = _LENGTH.unpack(head)
     if length > MAX_MESSAGE:
-        raise ProtocolError(f"a message of {length} bytes")
+        raise ProtocolError(f"a message of {length:,} bytes")
     body = _read(stream, length)
     if len(body) < length:
-        raise ProtocolError("the stream ended inside a message")
+        raise HalfMessageError("the stream ended inside a message")
     try:
         message = json.loads(body)
-    except ValueError as error:
-        raise ProtocolError(f"no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"a message that is no JSON ({error})") from error
     if not isinstance(message, dict):
-        raise ProtocolError("no JSON object")
+        raise ProtocolError("a message that is no JSON object")
     return message
 
 
 def _read(stream: BinaryIO, count: int) -> bytes:
+    """So many bytes, or fewer at the end; never makes room for more than arrives."""
     parts = []
     while count:
-        part = stream.read(count)
+        part = stream.read(min(count, _PIECE))
         if not part:
             break
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
+
+
+# ===== A pipe that a child process inherits beside the standard ones
+
+
+def inheritable_handle(descriptor: int) -> int:
+    """What the child is told of a descriptor: its number, on Windows that of its handle, which others inherit."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        handle = msvcrt.get_osfhandle(descriptor)
+        os.set_handle_inheritable(handle, True)
+        return handle
+    return descriptor
+
+
+def descriptor_of(handle: int) -> int:
+    """In the child: the descriptor that its parent has named. Children of this process do not get it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.set_handle_inheritable(handle, False)
+        return msvcrt.open_osfhandle(handle, 0)
+    os.set_inheritable(handle, False)
+    return handle

@@ -37,6 +37,8 @@ class RunRequest:
         accept_changes: go on also where script or parameters are not those of the checkpoint, in a new bake folder.
         checkpoint_seconds: of work between two checkpoints; 0 makes none.
         careful: wait for each kernel by itself, so that a device that is lost names the one that it was lost in.
+        memory_mb: limit of a worker's memory as a whole; by default it leaves the machine some room.
+        called: what messages call the script; by default `script`.
     """
 
     script: str
@@ -60,11 +62,19 @@ class RunRequest:
     accept_changes: bool = False
     checkpoint_seconds: float = 30.0
     careful: bool = False
+    memory_mb: int | None = None
+    called: str | None = None
 
     @property
     def script_folder(self) -> Path:
         """Where modules and grid files of the script are looked for."""
         return Path(self.folder).resolve() if self.folder else Path(self.script).resolve().parent
+
+    @property
+    def bake_name(self) -> str:
+        """What the bake is called: the script's name, or its folder's where every script is called script.lua."""
+        path = Path(self.script)
+        return path.resolve().parent.name if path.stem == "script" else path.stem
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +11,13 @@ from typing import Any
 
 from ..diagnostics import FluidError, Kind, fail
 from ..engine import EngineEnvironment, FluidEngine
+from ..engine.journal import Journal
 from ..gpu.disk_cache import default_cache_folder
 from ..script.context import LuaContext
 from ..script.parameters import Parameters
 from ..volumes.bake import Bake
 from ..volumes.scene_meshes import SceneMeshes
+from .checkpoints import Checkpoints, digest
 from .events import Emit, Event, Progress, error_event
 from .ranks import Leader
 from .request import RunRequest
@@ -49,6 +50,17 @@ class _Session:
         self.meshes = SceneMeshes(self.folder, request.objects, request.scene, request.capture)
         self.objects: list[str] = []  # that the script asks for
         self.progress = Progress(emit, request.last_frame)
+        self.journal = Journal()
+        self.checkpoints = Checkpoints(
+            request,
+            self.journal,
+            self.engines,
+            script=self.source,
+            sources=self.modules,
+            open_bake=lambda: self.open_bake(self.engines[0].device),
+            note=self.note,
+            emit=lambda frame, size: emit({"event": "checkpoint", "frame": frame, "bytes": size}),
+        )
         self.context = LuaContext(
             parameters=self.parameters,
             log=self.log,
@@ -82,6 +94,7 @@ class _Session:
             first_frame=self.request.first_frame,
             last_frame=self.request.last_frame,
             exported=self.exported,
+            journal=self.journal,
         )
 
     def make_engine(self, **options: Any) -> FluidEngine:
@@ -102,8 +115,8 @@ class _Session:
         if self.bake is None:
             self.bake = Bake.create(
                 Path(self.request.output),
-                self.name,
-                script_hash=hashlib.sha256(self.source().encode()).hexdigest(),
+                self.request.bake_name,
+                script_hash=digest(self.source()),
                 parameters={d.name: self.parameters.value_at(d.name, 1) for d in self.parameters.declared},
                 device=device,
                 details=self.request.details,
@@ -116,15 +129,18 @@ class _Session:
         """Where modules and grid files of the script are looked for."""
         return self.request.script_folder
 
-    @property
-    def name(self) -> str:
-        """What the bake is called: the script's name, or its folder's where every script is called script.lua."""
-        return self.path.resolve().parent.name if self.path.stem == "script" else self.path.stem
-
     def source(self) -> str:
         if self.request.source is not None:
             return self.request.source
         return self.path.read_text("utf-8", errors="replace")
+
+    def modules(self) -> dict[str, str]:
+        """The texts that the script has required so far, by name."""
+        return {
+            name: text
+            for name, text in self.context.texts.items()
+            if name not in (self.request.script, self.request.called)
+        }
 
     def find_object(self, name: str) -> None:
         self.meshes.check(name)
@@ -140,6 +156,10 @@ class _Session:
         if kind == "step":
             self.frames = details["frame"]
             self.progress.step(details["frame"], details["time"], details["voxels"], details["leaves"])
+            if self.leader is None:
+                self.checkpoints.after_frame(details["frame"])
+        elif kind == "kept":
+            self.files.append(details["path"])
         elif kind == "object":
             self.objects.append(details["name"])
         elif kind == "plan":
@@ -156,12 +176,29 @@ class _Session:
         Raises:
             FluidError: of any kind.
         """
+        if self.request.resume is not None:
+            self.resume(Path(self.request.resume))
         if self.request.source is not None:
             self.context.run_source(self.request.source, self.request.script)
         else:
-            self.context.run_script(self.path)
+            self.context.run_script(self.path, self.request.called)
+        self.journal.check_end()
         for engine in self.engines:
             engine.finish()
+        if self.bake is not None and not any(engine.was_cut for engine in self.engines):
+            self.bake.finish()
+            if not self.bake.frames:  # it was made for a checkpoint
+                self.bake.free()
+
+    def resume(self, folder: Path) -> None:
+        """Go on in a bake from its last checkpoint."""
+        if self.leader is not None:
+            hint = "Run it in one process; several devices of one machine can resume."
+            raise fail("usage", "A run on several machines cannot go on from a checkpoint.", hint)
+        chosen, self.bake = self.checkpoints.resume(Bake.open_to_go_on(folder))
+        self.progress.resume(chosen.summary.frame)
+        self.emit({"event": "bake", "folder": str(self.bake.folder)})
+        self.emit({"event": "resumed", "frame": chosen.summary.frame, "files": len(chosen.files)})
 
     def tell_parameters(self) -> None:
         """All that are declared by now, if there are new ones: a panel shows them while the run goes on."""
@@ -211,6 +248,8 @@ def run_script(request: RunRequest, emit: Emit, cancel: threading.Event, leader:
         finally:
             session.say_end()
             session.context.close()
+            if session.bake is not None:
+                session.bake.release()
 
     code = _guarded(body, logged)
     finished: Event = {

@@ -47,6 +47,9 @@ class RunState:
         errors: diagnostics as `events.error_event` gives them.
         bake: folder of the bake, once there is one.
         files: exported so far.
+        checkpoint: the frame of the last one that was written.
+        resumes_from: the frame of the checkpoint that the run goes on from, or is to go on from.
+        restarted: why the worker was started once more, in a sentence, else "".
         exit_code: of the command line; None while the run goes on.
     """
 
@@ -64,6 +67,9 @@ class RunState:
     errors: list[dict[str, Any]] = field(default_factory=list)
     bake: str | None = None
     files: int = 0
+    checkpoint: int | None = None
+    resumes_from: int | None = None
+    restarted: str = ""
     seconds: float | None = None
     exit_code: int | None = None
 
@@ -84,6 +90,8 @@ class RunState:
             of = f" of {self.frames}" if self.frames else ""
             left = f", {duration(self.seconds_left)} left" if self.seconds_left is not None else ""
             return f"Frame {self.frame}{of}{left}"
+        if self.stage in (Stage.STARTING, Stage.PREPARING) and self.resumes_from is not None:
+            return f"Resuming from frame {self.resumes_from} …"
         if self.stage is Stage.CAPTURING:
             return f"Capturing {self.captured} {self.frame}/{self.frames}"
         if self.stage is Stage.DONE:
@@ -129,6 +137,15 @@ class RunState:
                 self.seconds_left, self.mcells_per_second = event["seconds_left"], event["mcells_per_second"]
             case "frame":
                 self.files += 1
+            case "checkpoint":
+                self.checkpoint = event["frame"]
+            case "resumed":
+                self.resumes_from = self.checkpoint = self.frame = event["frame"]
+                self.files = event["files"]
+                self.log.append(("note", f"The run goes on from frame {event['frame']}."))
+            case "restarted":
+                self.restarted = event["text"]
+                self.log.append(("note", event["text"]))
             case "error":
                 self.errors.extend(event["diagnostics"])
                 self.log.extend(("error", item["text"]) for item in event["diagnostics"])

@@ -3,140 +3,258 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import os
 import queue
-import signal
-import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from typing import IO, BinaryIO
+from pathlib import Path
 
-from ..diagnostics import FluidError, fail
-from .child import child_command, child_environment, child_flags
+from ..diagnostics import FluidError, Kind, fail
+from ..volumes.atomic import remove_parts_of
+from .event_buffer import EventBuffer
+from .event_shapes import check_event
 from .events import Event, error_event
-from .protocol import MessageWriter, ProtocolError, read_message
+from .protocol import HalfMessageError, ProtocolError
 from .request import RunRequest
+from .restarts import Restarts
+from .so_far import SoFar
+from .worker_process import WorkerProcess
 
 __all__ = ["WorkerRun"]
 
-GRACE_SECONDS = 3.0
-TAIL_BYTES = 4000
+#: Seconds between two looks at a worker that says nothing.
+TICK = 0.25
+#: Looks, of this process while it ran, without any sign of life. A computer that sleeps does not look.
+SILENT_TICKS = 120
+#: The same for a worker that uses the processor: a library may hold Python still while it writes a frame of gigabytes.
+BUSY_TICKS = 2400
+#: Seconds that a cancelled worker has to end by itself, and then to be gone before its end is told without it.
+CANCEL_SECONDS = 0.15
+GONE_SECONDS = 0.04
+#: Seconds that a worker has to end after its last message.
+END_SECONDS = 1.0
+#: Seconds between a polite end and a kill, for a worker that does not answer.
+GRACE_SECONDS = 0.5
 
 
 class WorkerRun:
     """A run in a worker process. Iterate `events()` or drain `poll()`; both end after the event "finished".
 
+    A run that lost its device is started once more from its last checkpoint, see `Restarts`.
+
     Args:
         python: the interpreter; default this one.
         verb: "run", or "check" for its diagnostics and parameters alone.
         background: the worker steps back behind this process where both want the processor.
+
+    Raises OSError where no process can be started.
     """
 
     def __init__(
         self, request: RunRequest, python: str = sys.executable, *, verb: str = "run", background: bool = False
     ) -> None:
-        self._process = subprocess.Popen(
-            child_command("fluid_addon.run.worker", python=python),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=child_environment(),
-            start_new_session=os.name == "posix",  # a Ctrl-C in the terminal is ours to hand on
-            creationflags=child_flags(background=background),
-        )
-        assert self._process.stdin and self._process.stdout and self._process.stderr, "asked for as pipes"
-        self._requests = MessageWriter(_binary(self._process.stdin))
-        self._events: queue.Queue[Event] = queue.Queue()
-        self._tail = b""
-        self._cancelled = self._begun = False
-        self._errors = threading.Thread(target=self._keep_tail, args=(self._process.stderr,), daemon=True)
-        self._errors.start()
-        self._reader = threading.Thread(target=self._read, args=(_binary(self._process.stdout),), daemon=True)
-        self._reader.start()
-        with contextlib.suppress(OSError):  # a worker that dies at once is reported by the reader
-            self._requests.write({"request": request.to_json(), "verb": verb, "background": background})
+        self._python, self._verb, self._background = python, verb, background
+        self._request = _with_absolute_paths(request)
+        self._events = EventBuffer()
+        self._cancelled: float | None = None  # when
+        self._begun = False  # the worker has read its request
+        self._so_far = SoFar()
+        self._restarts = Restarts(self._request)
+        self._lock = threading.Lock()
+        self._process = WorkerProcess(python, background=background)
+        self._thread = threading.Thread(target=self._supervise, name="worker run", daemon=True)
+        self._thread.start()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def _read(self, stream: BinaryIO) -> None:
-        finished = False
-        try:
-            while (event := read_message(stream)) is not None:
-                self._begun = True
-                finished = finished or event.get("event") == "finished"
-                self._events.put(event)
-        except ProtocolError as error:
-            self._process.kill()
-            self._tail += f"\n{error}".encode()
-        status = self._process.wait()
-        self._errors.join(timeout=1.0)
-        if not finished:
-            if not self._cancelled:
-                self._events.put(error_event(self._death(status)))
-            code = 130 if self._cancelled else 6
-            self._events.put({"event": "finished", "exit_code": code, "seconds": None, "frames": 0, "files": []})
-
-    def _death(self, status: int) -> FluidError:
-        how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-        last = self._tail.decode("utf-8", "replace").strip().splitlines()
-        said = f' Its last words: "{last[-1][:200]}".' if last else ""
-        hint = "Finished frames are kept. A graphics driver or too little memory is the usual cause."
-        return fail("worker-died", f"The worker process ended {how}.{said}", hint)
-
-    def _keep_tail(self, stream: IO[bytes]) -> None:
-        while chunk := stream.read1(65536):  # type: ignore[attr-defined]
-            self._tail = (self._tail + chunk)[-TAIL_BYTES:]
-
     def poll(self) -> list[Event]:
         """The events that arrived since the last call; never waits."""
-        events = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                events.append(self._events.get_nowait())
-        return events
+        return self._events.take()
 
     def events(self) -> Iterator[Event]:
         """Every event until the run is finished."""
         while True:
-            event = self._events.get()
+            event = self._events.next()
             yield event
-            if event.get("event") == "finished":
+            if event["event"] == "finished":
                 return
 
     def cancel(self) -> None:
-        """Ask the run to stop; the worker is ended if it does not within some seconds, or has not begun yet."""
-        self._cancelled = True
-        if not self._begun:
-            self._process.kill()
-            return
-        with contextlib.suppress(OSError, ValueError):
-            self._requests.write({"cancel": True})
-        threading.Thread(target=self._end_late, daemon=True).start()
-
-    def _end_late(self) -> None:
-        for end in (self._process.terminate, self._process.kill):
-            try:
-                self._process.wait(GRACE_SECONDS)
+        """Ask the run to stop. Its end is told within 0.2 seconds, whatever the worker does."""
+        with self._lock:
+            if self._cancelled is not None:
                 return
-            except subprocess.TimeoutExpired:
-                end()
+            self._cancelled = time.monotonic()
+            self._events.open_up()
+            if self._begun:
+                self._process.ask_to_end()
+            else:
+                self._process.end()
+        self._process.wake()
 
     def close(self) -> None:
-        """End the worker if it still runs, and leave no zombie and no open pipe."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self._reader.join(timeout=5.0)
-        self._errors.join(timeout=5.0)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        """End the worker if it still runs, and leave no zombie, no open pipe and no thread."""
+        with self._lock:
+            self._cancelled = self._cancelled or time.monotonic()
+            self._events.open_up()
+            self._process.end()
+        self._process.wake()
+        self._thread.join(END_SECONDS)
+
+    # ----- the thread that attends to the worker
+
+    def _supervise(self) -> None:
+        request = self._request
+        while True:
+            ended = self._attend(request)
+            again = None if self._cancelled is not None else self._restarts.after(self._so_far)
+            if again is None:
+                break
+            request, event = again
+            self._tell(event)
+            self._so_far.start_again(keep_bake=request.resume is not None)
+            if not self._start_again():
+                break
+        if self._restarts.held is not None:
+            self._tell(self._restarts.held)
+        self._tell(self._so_far.finished(self._code(ended)))
+
+    def _start_again(self) -> bool:
+        with self._lock:
+            if self._cancelled is not None:
+                return False
+            self._begun = False
+            try:
+                self._process = WorkerProcess(self._python, background=self._background)
+            except OSError as error:
+                problem = fail("worker-died", f"No worker process could be started: {error}.")
+                self._tell(error_event(problem))
+                return False
+            return True
+
+    def _attend(self, request: RunRequest) -> int | None:
+        """Hand on what one worker says until it is gone. Returns its exit status; None where it had to be ended."""
+        process = self._process
+        process.begin(
+            {"request": request.to_json(), "verb": self._verb, "background": self._background, "parent": os.getpid()}
+        )
+        problem: FluidError | None = None
+        try:
+            finished = self._listen(process)
+        except FluidError as error:
+            problem, finished = error, False
+        if problem is None and self._cancelled is None:
+            process.wait(END_SECONDS)
+        status = process.wait(GONE_SECONDS if self._cancelled is not None else 0.0)
+        if status is None:
+            process.end(GRACE_SECONDS if self._cancelled is None else 0.0)
+            if process.wait(GONE_SECONDS if self._cancelled is not None else END_SECONDS) is None:
+                threading.Thread(target=_bury, args=(process,), name="worker end", daemon=True).start()
+                return None
+        if problem is not None and self._cancelled is None:
+            self._tell(error_event(problem))
+        elif not finished and self._cancelled is None and not self._so_far.said_why(status):
+            self._tell(error_event(process.death()))
+        if not finished and self._so_far.bake is not None:
+            remove_parts_of(Path(self._so_far.bake), process.pid)
+        process.close()
+        return status if problem is None else None
+
+    def _listen(self, process: WorkerProcess) -> bool:
+        """Take messages in until the worker has ended, or has to be. Returns whether it said that it is finished.
+
+        Raises:
+            FluidError: worker-protocol, worker-stalled.
+        """
+        silent, worked = 0, process.processor_seconds()
+        while True:
+            late = self._cancelled is not None and time.monotonic() - self._cancelled >= CANCEL_SECONDS
+            if late:
+                return self._so_far.is_finished
+            try:
+                message = process.arrived.get(timeout=TICK if self._cancelled is None else 0.01)
+            except queue.Empty:
+                silent += self._cancelled is None
+                if silent >= SILENT_TICKS:
+                    now = process.processor_seconds()
+                    if now - worked < 1.0 or silent >= BUSY_TICKS:
+                        raise self._stalled(silent) from None
+                continue
+            if message is None:
+                return self._so_far.is_finished
+            if isinstance(message, ProtocolError):
+                if isinstance(message, HalfMessageError) and process.wait(END_SECONDS) not in (None, 0):
+                    return False  # it was killed while it wrote
+                raise _broken(message)
+            if message:
+                silent, worked = 0, process.processor_seconds() if silent else worked
+                self._take(message)
+
+    def _take(self, message: Event) -> None:
+        self._begun = True
+        if "alive" in message:
+            return
+        try:
+            event = check_event(message)
+        except ProtocolError as error:
+            raise _broken(error) from error
+        self._so_far.add(event)
+        if event["event"] == "finished" or (self._verb == "run" and self._restarts.holds(event)):
+            return
+        self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        self._events.add(event)
+
+    def _code(self, status: int | None) -> int:
+        """The exit code of the run, whose worker has ended with `status`."""
+        if self._so_far.exit_code is not None:
+            return self._so_far.exit_code
+        if self._cancelled is not None:
+            return Kind.CANCELLED.value
+        return status if status is not None and self._so_far.said_why(status) else Kind.WORKER.value
+
+    def _stalled(self, ticks: int) -> FluidError:
+        return fail(
+            "worker-stalled",
+            f"The worker process gave no sign of life for {ticks * TICK:g} seconds while it was {self._so_far.doing}.",
+            "It was ended; finished frames are kept. A graphics driver is the usual cause.",
+        )
 
 
-def _binary(stream: IO[bytes]) -> BinaryIO:
-    return stream  # type: ignore[return-value]
+def _broken(error: ProtocolError) -> FluidError:
+    return fail(
+        "worker-protocol",
+        f"The worker process sent what cannot be understood: {error}.",
+        "It was ended; finished frames are kept. A graphics driver or a library has damaged it.",
+    )
+
+
+def _bury(process: WorkerProcess) -> None:
+    """A worker that the system cannot end yet, in the middle of a driver's or a disk's work."""
+    while process.wait(1.0) is None:
+        pass
+    process.close()
+
+
+def _with_absolute_paths(request: RunRequest) -> RunRequest:
+    """The same request for a process in another folder; messages still call the script as it was given."""
+
+    def absolute(path: str | None) -> str | None:
+        return None if path is None else str(Path(path).absolute())
+
+    return dataclasses.replace(
+        request,
+        script=request.script if request.source is not None else str(Path(request.script).absolute()),
+        called=request.called if request.called is not None else request.script,
+        folder=str(request.script_folder),
+        output=str(Path(request.output).absolute()),
+        objects={name: str(Path(path).absolute()) for name, path in request.objects.items()},
+        capture=absolute(request.capture),
+        resume=absolute(request.resume),
+    )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The worker process: holds Lua, Vulkan and the VDB writer for one run or check, so that their faults end it alone.
 
-The request and a later cancel arrive on standard input, events leave on what was standard output. Drivers print to
-standard output, so that is turned to standard error first. The end of standard input means that nobody listens any
-more: the run is cancelled and the process ends.
+The request and a later cancel arrive on standard input. Events leave on a pipe that nothing else in this process knows
+of: drivers print to the standard output and error, from before the first line of this file on. The end of standard
+input means that nobody listens any more: the run is cancelled and the process ends.
 """
 
 from __future__ import annotations
@@ -13,95 +13,105 @@ import sys
 import threading
 import time
 
-from ..diagnostics import Kind
+from ..diagnostics import FluidError, Kind
+from ..faults import fault
 from ..volumes.atomic import remove_parts
-from .events import Event
-from .protocol import MessageWriter, ProtocolError, read_message
+from .events import Event, error_event
+from .isolation import isolate
+from .lua_watch import stalled_script
+from .memory_limit import MemoryLimit
+from .protocol import MessageWriter, ProtocolError, descriptor_of, read_message
+from .request import RunRequest
+from .session import run_check, run_script
 
 #: How far a worker steps back behind the window that the artist works in, where both want the processor.
 BACKGROUND = 5
 #: Seconds that a cancelled run has to end by itself, which a run between two short steps does.
 PATIENCE = 0.05
+#: Seconds between two signs of life, and between two looks at memory, Lua and the parent.
+SIGN_EVERY = 2.0
+LOOK_EVERY = 0.1
+#: Seconds that the last words have until the process ends without them: nobody may be reading.
+LAST_WORDS = 0.5
 
 
-def main() -> int:
-    channel = os.dup(1)
-    os.dup2(2, 1)
-
-    from .request import RunRequest
-    from .session import run_check, run_script
-
-    teller = _Teller(MessageWriter(os.fdopen(channel, "wb")))
+def main(arguments: list[str]) -> int:
+    teller = _Teller(MessageWriter(os.fdopen(descriptor_of(int(arguments[0])), "wb", buffering=0)))
     requests = os.fdopen(os.dup(0), "rb")
+    isolate()
+    threading.Thread(target=teller.give_signs, name="signs of life", daemon=True).start()
     first = read_message(requests)
     if first is None:
         return 0
-    cancel = teller.cancel
 
     def listen() -> None:
         try:
             while (message := read_message(requests)) is not None:
                 if message.get("cancel"):
-                    cancel.set()
+                    break
         except (OSError, ProtocolError):
             pass
-        cancel.set()  # nobody listens any more
+        teller.cancel.set()  # or nobody listens any more
 
+    request = RunRequest.from_json(str(first["request"]))
+    limit = MemoryLimit(request.memory_mb)
     threading.Thread(target=listen, name="requests", daemon=True).start()
-    threading.Thread(target=teller.end_when_cancelled, name="end", daemon=True).start()
+    threading.Thread(target=teller.watch, args=(limit,), name="watch", daemon=True).start()
     if first.get("background") and hasattr(os, "nice"):
         os.nice(BACKGROUND)
+    if fault("worker.start"):
+        raise OSError("a fault on purpose")
     work = run_check if first.get("verb") == "check" else run_script
-    code = work(RunRequest.from_json(str(first["request"])), teller.tell, cancel)
-    sys.stderr.flush()
-    return code
+    return work(request, teller.tell, teller.cancel)
 
 
 class _Teller:
-    """Hands events on until the run is over, and ends the process where a cancelled run does not end by itself."""
+    """Hands events on, and ends the process where a run does not end by itself.
+
+    Attributes:
+        cancel: set where the run is to end.
+    """
 
     def __init__(self, writer: MessageWriter) -> None:
         self.cancel = threading.Event()
         self._writer = writer
-        self._lock = threading.Lock()
-        self._over = False
-        self._so_far: Event = {
-            "exit_code": Kind.CANCELLED.value,
-            "seconds": None,
-            "frames": 0,
-            "files": [],
-            "bake": None,
-            "exchange": None,
-        }
 
     def tell(self, event: Event) -> None:
-        with self._lock:
-            if self._over:
-                return
-            match event["event"]:
-                case "progress":
-                    self._so_far["frames"] = event["frame"]
-                case "frame":
-                    self._so_far["files"].append(event["path"])
-                case "bake":
-                    self._so_far["bake"] = event["folder"]
-                case "finished":
-                    self._over = True
-            try:
-                self._writer.write(event)
-            except (BrokenPipeError, ValueError):
-                self.cancel.set()
+        try:
+            self._writer.write(event)
+        except OSError:
+            self.cancel.set()
 
-    def end_when_cancelled(self) -> None:
-        """A step under way on the device, or a compiler, cannot be called back: the system takes both with us."""
-        self.cancel.wait()
+    def give_signs(self) -> None:
+        """While this goes on, Python runs in here."""
+        while not fault("worker.sign"):
+            self.tell({"alive": True})
+            time.sleep(SIGN_EVERY)
+
+    def watch(self, limit: MemoryLimit) -> None:
+        """Look after the process until its run is cancelled, and end it if the run does not."""
+        parent = os.getppid()
+        while not self.cancel.wait(LOOK_EVERY):
+            problem = limit.exceeded() or stalled_script()
+            if problem is not None:
+                self._end(problem.kind, problem)
+            if os.getppid() != parent:  # it is gone, though something else may hold our standard input open
+                self._end(Kind.CANCELLED)
+        # A step under way on the device, or a compiler, cannot be called back: the system takes both with us.
         time.sleep(PATIENCE)
+        self._end(Kind.CANCELLED)
+
+    def _end(self, kind: Kind, problem: FluidError | None = None) -> None:
         remove_parts()
-        self.tell({"event": "finished", **self._so_far})
-        os._exit(Kind.CANCELLED.value)
+        if problem is not None:
+            words = threading.Thread(target=self.tell, args=(error_event(problem),), daemon=True)
+            words.start()
+            words.join(LAST_WORDS)
+        os._exit(kind.value)
 
 
 if __name__ == "__main__":
-    status = main()
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
     # Skip interpreter teardown: everything was released, and a driver's exit handlers can hang.
     os._exit(status)

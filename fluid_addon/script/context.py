@@ -18,7 +18,14 @@ from .parameters import Parameters
 from .sandbox import Limits, Outcome, Sandbox
 from .sources import Sources, SourceText, read_source, source_from_text
 
-__all__ = ["LuaContext"]
+__all__ = ["LuaContext", "running_contexts"]
+
+_running: list[LuaContext] = []
+
+
+def running_contexts() -> tuple[LuaContext, ...]:
+    """Those of this process in which a script runs now, for a thread that watches them."""
+    return tuple(_running)
 
 
 class LuaContext:
@@ -65,8 +72,10 @@ class LuaContext:
         self._engines: dict[int, Engine] = {}
         self._made: list[Engine] = []
         self._host: Host | None = None
+        self._limits: Limits | None = None
         self._sandbox: Sandbox | None = None
         self._closed = False
+        self._sources = Sources()
 
     def bind_engine(self, engine: Any) -> None:
         """Give scripts an engine.
@@ -87,18 +96,33 @@ class LuaContext:
         """The engines that are open: the bound one and those that scripts made, oldest first."""
         return tuple(self._engines.values())
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The script and the modules that it has loaded so far, by the names of their files; empty while none runs."""
+        return {source.file: source.text for source in self._sources}
+
     def place(self) -> Place | None:
         """The script's line whose call is being served, or was last; None while no script runs."""
         return self._host.place() if self._host is not None else None
 
-    def run_script(self, path: Path | str) -> None:
-        """Run a file.
+    @property
+    def limits(self) -> Limits | None:
+        """Those of the script that runs, for a watchdog in another thread (`Limits.silent_for`); None without one."""
+        return self._limits
+
+    def seen_at(self) -> Place | None:
+        """The script's line at which Lua last showed that it lives; None while no script runs."""
+        host, limits = self._host, self._limits
+        return host.locate(*limits.seen_at) if host is not None and limits is not None else None
+
+    def run_script(self, path: Path | str, name: str | None = None) -> None:
+        """Run a file; messages call it `name`, default the path as given.
 
         Raises:
             FluidError: whatever is wrong with it; it was logged as "Lua Script Error: …" before.
         """
         path = Path(path)
-        self._run(lambda: read_source(path), path.parent)
+        self._run(lambda: read_source(path, name), path.parent)
 
     def run_source(self, text: str, name: str) -> None:
         """Run a text; messages call it `name`. Raises as `run_script`."""
@@ -135,9 +159,9 @@ class LuaContext:
 
     def _run_in_sandbox(self, source: SourceText, folder: Path | None) -> None:
         text = compilable(source)
-        sources = Sources()
+        sources = self._sources = Sources()
         sources.add(source)
-        limits = Limits(self._seconds, self._memory_mb, self._cancel)
+        limits = self._limits = Limits(self._seconds, self._memory_mb, self._cancel)
         host = self._host = Host(
             limits=limits,
             sources=sources,
@@ -150,13 +174,15 @@ class LuaContext:
             engines=self._engines,
         )
         sandbox = self._sandbox = Sandbox(host, limits, vocabulary())
+        _running.append(self)
         try:
             outcome = sandbox.run(text, source.file, self._bound)
             if outcome.how != "done":
                 raise _error_of(outcome, sandbox, limits, host, sources)
         finally:
+            _running.remove(self)
             sandbox.close()
-            self._sandbox = self._host = None
+            self._sandbox = self._host = self._limits = None
             if self._closed:
                 self._release()
 

@@ -26,7 +26,7 @@ Scalar = None | bool | int | float | bytes
 
 _OK, _RAISE, _STOP = 0, 1, 2
 _LUA = Path(__file__).resolve().parent / "lua"
-_TRUSTED = ("sandbox.lua", "libraries.lua", "encoder.lua", "fluid_engine.lua")
+_TRUSTED = ("sandbox.lua", "order.lua", "patterns.lua", "libraries.lua", "encoder.lua", "fluid_engine.lua")
 _ANSWER_ROOM = 4 * 1024 * 1024
 _MAX_TEXT = 1024 * 1024
 
@@ -74,14 +74,45 @@ class ScriptHost(Protocol):
 
 
 class Limits:
-    """How long a stretch of Lua may take, how much it may hold, and whether anybody still waits for it."""
+    """How long a stretch of Lua may take, how much it may hold, and whether anybody still waits for it.
+
+    What a watchdog in another thread needs is here too: a function of Lua's C code that never ends does not meet the
+    limit of time by itself. Every attribute is replaced as a whole, so reading needs no lock.
+
+    Attributes:
+        in_lua: Lua runs now. False in an engine call, and where no script runs.
+        seen: when Lua last showed that it lives (`time.monotonic`): it called, or its clock was looked at, which
+            happens every 100,000 instructions.
+        seen_at: file and line of the script at that time, as `ScriptHost.locate` takes them.
+    """
 
     def __init__(self, seconds: float, memory_mb: float, cancel: threading.Event | None) -> None:
         self.seconds = seconds
         self.memory_mb = memory_mb
         self.memory = int(memory_mb * 1024 * 1024)
+        self.in_lua = False
+        self.seen = time.monotonic()
+        self.seen_at: tuple[Scalar, Scalar] = (b"", 0)
         self._cancel = cancel or threading.Event()
-        self._deadline = time.monotonic() + seconds
+        self._deadline = self.seen + seconds
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since Lua last showed that it lives; 0 while it does not run."""
+        seen = self.seen  # before in_lua, which is set after it
+        return time.monotonic() - seen if self.in_lua else 0.0
+
+    def left_lua(self, *arguments: Scalar) -> None:
+        """Lua has called; the last two arguments of most calls are its file and line."""
+        self.in_lua = False
+        self.seen = time.monotonic()
+        if len(arguments) >= 2 and isinstance(arguments[-1], int) and isinstance(arguments[-2], bytes):
+            self.seen_at = (arguments[-2], arguments[-1])
+
+    def entered_lua(self) -> None:
+        """Lua begins, or goes on after a call."""
+        self.seen = time.monotonic()
+        self.in_lua = True
 
     def restart_clock(self) -> None:
         """Begin a new stretch: the engine has done something."""
@@ -161,7 +192,7 @@ class Sandbox:
         )
         first, *others = _load_trusted()
         self._run = self._runtime.execute(
-            first, self._border, *others, vocabulary.encode(), name=b"=[fluid]", mode=b"t"
+            first, self._border, vocabulary.encode(), *others, name=b"=[fluid]", mode=b"t"
         )
 
     def run(self, text: str, file: str, engine: int | None = None) -> Outcome:
@@ -172,11 +203,14 @@ class Sandbox:
             file: its name in messages.
             engine: number of the engine that it finds as `sim`.
         """
+        self._limits.entered_lua()
         try:
             how, message, frames, names = self._run(_encode(text), _encode(file), engine)
         except lua54.LuaError as error:
             # Nothing is left, not even for the report: the C stack or the memory of the state itself.
             return Outcome("memory" if isinstance(error, MemoryError) else "error", str(error).encode())
+        finally:
+            self._limits.in_lua = False
         return Outcome(how.decode(), message, _frames(frames), tuple(names.decode("ascii").split()))
 
     def close(self) -> None:
@@ -189,6 +223,7 @@ class Sandbox:
     def _answer(self, call: bytes, *arguments: Scalar) -> tuple[Scalar, ...]:
         runtime = self._runtime
         answer: tuple[Scalar, ...] = (_STOP,)
+        self._limits.left_lua(*arguments)
         if call == b"end":
             answer = (_OK,)
         elif self.stopped is None:
@@ -208,6 +243,7 @@ class Sandbox:
         size = sum(len(value) for value in answer if isinstance(value, bytes))
         # The script's limit, yet so that copying this answer into Lua cannot fail.
         runtime.set_max_memory(max(self._limits.memory, runtime.get_memory_used() + size + _ANSWER_ROOM))
+        self._limits.entered_lua()
         return answer
 
     def _serve(self, call: str, arguments: tuple[Scalar, ...]) -> tuple[Scalar, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from ..diagnostics import Diagnostic, FluidError, Place, fail
+from ..diagnostics import Diagnostic, FluidError, Place, fail, printable
 from .lua_tokens import Token, line_starts, tokenize
 
 __all__ = ["MAX_SOURCE_BYTES", "SourceText", "Sources", "printable", "read_source", "source_from_text"]
@@ -16,11 +16,6 @@ __all__ = ["MAX_SOURCE_BYTES", "SourceText", "Sources", "printable", "read_sourc
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
-
-
-def printable(text: str) -> str:
-    """The text with control and direction characters as escapes, so that it cannot disguise itself in a log."""
-    return "".join(c if c.isprintable() or c in "\t " else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class SourceText:

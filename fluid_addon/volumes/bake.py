@@ -9,20 +9,25 @@ frame; readers trust nothing else, and nothing that it does not name is ever del
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 import secrets
-import threading
-import zlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .. import VERSION as CREATOR_VERSION
 from ..diagnostics import FluidError, fail
-from .atomic import disk_problem, write_bytes_atomically
-from .export_path import MANIFEST, checked_export_path, inside, same_file_key, timeline_frame
-from .manifest import FORMAT, VERSION, BakedFrame, Measured, frame_line, manifest_text, read_manifest
+from .atomic import disk_point, disk_problem, free_space, remove_stale_parts, write_bytes_atomically
+from .bake_lock import LOCK, BakeLock
+from .checkpoint import CHECKPOINT, CheckpointSummary, CheckpointWriter, listed_checkpoints, write_checkpoint
+from .export_path import MANIFEST, checked_export_path, inside, timeline_frame
+from .frame_list import FrameList, damage, size_and_crc32
+from .manifest import FORMAT, VERSION, BakedFrame, Measured, read_manifest
 from .sequences import BakedSequence, sequences
 
 __all__ = ["Bake", "BakedFrame", "BakedSequence", "Measured", "damage", "timeline_frame"]
@@ -31,15 +36,18 @@ _TRIES = 16
 
 
 class Bake:
-    """One bake folder. One thread may add frames while others look at them."""
+    """One bake folder. One thread may add frames while others look at them.
+
+    Whoever writes holds the bake's lock: from `create` or `claim`, or from the first path or frame on, to `release` or
+    the end of the process. Readers need none.
+    """
 
     def __init__(self, folder: Path, head: dict[str, Any], frames: list[BakedFrame]) -> None:
         self.folder = folder
         self._head = head
-        self._frames = {frame.path: frame for frame in frames}
-        self._lines = {frame.path: frame_line(frame) for frame in frames}
-        self._spelling = {same_file_key(frame.path): frame.path for frame in frames}
-        self._lock = threading.Lock()
+        self._list = FrameList(frames)
+        self._last_size = frames[-1].size if frames else 0
+        self._owned: BakeLock | None = None
 
     @classmethod
     def create(
@@ -70,8 +78,10 @@ class Bake:
         }
         bake = cls(_new_folder(cache.absolute(), slug), head, [])
         try:
+            bake._owned = _locked(bake.folder)
             bake._save()
         except FluidError:
+            bake.release()
             with contextlib.suppress(OSError):
                 bake.folder.rmdir()
             raise
@@ -81,6 +91,32 @@ class Bake:
     def open(cls, folder: Path) -> Bake:
         """The bake in a folder. Raises bake-missing where there is none, bake-corrupt where its manifest is no good."""
         return cls(folder.resolve() if folder.is_symlink() else folder.absolute(), *read_manifest(folder))
+
+    @classmethod
+    def open_to_go_on(cls, folder: Path) -> Bake:
+        """The bake in a folder, to add to it. Raises as `open`, and as `claim`."""
+        early = cls.open(folder)
+        early.claim()
+        bake = cls.open(early.folder)  # now that nobody else writes it
+        bake._owned, early._owned = early._owned, None
+        bake._head.pop("finished", None)
+        return bake
+
+    def claim(self) -> None:
+        """Take the bake for writing, and remove the part files that a killed writer has left.
+
+        Raises bake-locked where another process, or another `Bake`, writes it; disk-full and disk-error.
+        """
+        if self._owned is None:
+            self._owned = _locked(self.folder)
+            if self._owned.certain:
+                remove_stale_parts(self.folder)
+
+    def release(self) -> None:
+        """Let others write the bake. Call it when the last file is written."""
+        if self._owned is not None:
+            self._owned.release()
+            self._owned = None
 
     @property
     def name(self) -> str:
@@ -94,48 +130,134 @@ class Bake:
     @property
     def frames(self) -> list[BakedFrame]:
         """The finished files, in the order in which they were first exported."""
-        with self._lock:
-            return list(self._frames.values())
+        return self._list.all()
 
     def frame_path(self, relative: str) -> Path:
         """Where an export that the script calls `relative` goes; its folders are made.
 
         Raises export-path for every path that leaves the bake's folder, that some system cannot store, that leads over
-        a link, or that differs from an earlier one in upper and lower case only; disk-full and disk-error.
+        a link, or that differs from an earlier one in upper and lower case only; disk-full where the disk has no room
+        for two files like the last one; bake-locked and disk-error.
         """
         parts = checked_export_path(relative)
-        with self._lock:
-            taken = self._spelling.get(same_file_key(relative), relative)
+        self.claim()
+        taken = self._list.spelled(relative)
         if taken != relative:
             raise fail(
                 "export-path",
                 f'The export path "{relative}" differs from "{taken}" in upper and lower case only.',
                 "Some systems take them for one file: spell it the same way each time.",
             )
+        path, needed = self.folder.joinpath(*parts), 2 * self._last_size
         try:
+            if (free := free_space(self.folder)) is not None and free < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return inside(self.folder, parts, make_folders=True)
         except OSError as error:
-            raise disk_problem(self.folder.joinpath(*parts), error) from error
+            raise disk_problem(path, error, needed or None) from error
+
+    def replacing(self, relative: str) -> Callable[[Path], None] | None:
+        """For `atomic_write` of a file that takes the place of one in the list: the list names both before it does, so
+        that it fits whatever happens until `add_frame`. None where there is no earlier one."""
+        earlier = self._list.get(relative)
+        if earlier is None:
+            return None
+
+        def announce(part: Path) -> None:
+            there = earlier
+            if earlier.following and size_and_crc32(self.folder / relative) == earlier.following:
+                size, crc32 = earlier.following  # an earlier attempt came this far
+                there = replace(earlier, size=size, crc32=crc32)
+            self._record(replace(there, following=size_and_crc32(part)))
+
+        return announce
 
     def add_frame(
         self, relative: str, *, time: float, grids: Mapping[str, str], measured: Measured | None = None
     ) -> BakedFrame:
         """Record the file that was written at `frame_path(relative)` and save the manifest.
 
-        A later file of the same path takes the place of the earlier one. Raises disk-full and disk-error.
+        A later file of the same path takes the place of the earlier one. Raises disk-full and disk-error: then the list
+        is as it was, and a file that it did not name is gone.
         """
         parts = checked_export_path(relative)
+        self.claim()
         try:
-            size, crc32 = _size_and_crc32(inside(self.folder, parts))
+            path = inside(self.folder, parts)
+            size, crc32 = size_and_crc32(path)
         except OSError as error:
             raise disk_problem(self.folder.joinpath(*parts), error) from error
         frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids), measured)
-        with self._lock:
-            self._frames[relative] = frame
-            self._lines[relative] = frame_line(frame)
-            self._spelling[same_file_key(relative)] = relative
-        self._save()
+        try:
+            self._record(frame)
+        except FluidError:
+            if self._list.get(relative) is None:  # a file that nobody names would stay for ever
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            raise
+        self._last_size = size
         return frame
+
+    # ----- checkpoints
+
+    @property
+    def checkpoints(self) -> list[CheckpointSummary]:
+        """What a run could go on from, oldest first."""
+        return listed_checkpoints(self.folder, self._head)
+
+    def add_checkpoint(self, frame: int, write: Callable[[CheckpointWriter], None], keep: int) -> CheckpointSummary:
+        """Keep a checkpoint of a frame, and of the earlier ones the newest `keep` - 1.
+
+        Raises disk-full and disk-error, and what `write` raises; the earlier ones are still there then.
+        """
+        earlier = self.checkpoints
+        path = self.folder / f"frame_{frame:06d}-{secrets.token_hex(4)}{CHECKPOINT}"
+        with write_checkpoint(path) as writer:
+            write(writer)
+        added = CheckpointSummary(path.name, frame, path.stat().st_size)
+        self._keep_checkpoints([*earlier, added][-keep:])
+        return added
+
+    def finish(self) -> None:
+        """The run has come to its end: there is nothing to go on with. Raises disk-full and disk-error."""
+        self._head["finished"] = True
+        self._keep_checkpoints([])
+
+    def _keep_checkpoints(self, staying: list[CheckpointSummary]) -> None:
+        """List these and no others, and delete what was listed and is no more."""
+        leaving = {found.path for found in self.checkpoints} - {found.path for found in staying}
+        self._head["checkpoints"] = [asdict(found) for found in staying]
+        self._save()
+        for name in sorted(leaving):
+            with contextlib.suppress(OSError, FluidError):  # a file that stays takes room, and does no harm
+                inside(self.folder, checked_export_path(name)).unlink(missing_ok=True)
+
+    def copy_to(self, cache: Path, staying: Collection[str], head: Mapping[str, Any]) -> Bake:
+        """A new bake with some of the files of this one, as links of the file system where it has them.
+
+        Args:
+            head: what is another in it: "script_hash", "parameters" and so on.
+
+        Raises disk-full and disk-error.
+        """
+        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", self.name).strip("-")[:48] or "bake"
+        frames = [frame for frame in self.frames if frame.path in staying]
+        fresh = {key: value for key, value in self._head.items() if key not in ("checkpoints", "finished")}
+        made = Bake(_new_folder(cache.absolute(), slug), fresh | dict(head), frames)
+        made.claim()
+        for frame in frames:
+            source, target = inside(self.folder, checked_export_path(frame.path)), made.frame_path(frame.path)
+            try:
+                try:
+                    os.link(source, target)
+                except OSError:
+                    shutil.copyfile(source, target)
+            except OSError as error:
+                raise disk_problem(target, error) from error
+        made._save()
+        return made
+
+    # ----- what there is
 
     def sequences(self) -> list[BakedSequence]:
         """The files grouped by what Blender can show as one animated volume."""
@@ -149,12 +271,24 @@ class Bake:
     def free(self) -> list[Path]:
         """Delete the files that the manifest names, the manifest, and the folders that are empty then.
 
-        Returns what is left of the bake's folder: files of others, which are never touched. Raises disk-error.
+        Part files that a killed writer has left go, too. Returns what is left of the bake's folder: files of others,
+        which are never touched. Raises bake-locked while somebody writes the bake, and disk-error; it can be called
+        again then.
         """
+        if self._owned is None:
+            with contextlib.suppress(OSError):  # a disk that is full or read-only takes no lock either
+                self._owned = BakeLock(self.folder)
+        try:
+            return self._free()
+        finally:
+            self.release()
+
+    def _free(self) -> list[Path]:
         folders: set[Path] = set()
         for frame in self.frames:
             try:
                 path = inside(self.folder, checked_export_path(frame.path))
+                disk_point("disk.delete", path)
                 path.unlink(missing_ok=True)
             except FluidError:  # a link has come in the way: what lies behind it is not ours
                 continue
@@ -162,7 +296,13 @@ class Bake:
                 raise disk_problem(self.folder / frame.path, error) from error
             folders.update(folder for folder in path.parents if folder.is_relative_to(self.folder))
         try:
+            for checkpoint in self.checkpoints:
+                inside(self.folder, checked_export_path(checkpoint.path)).unlink(missing_ok=True)
+            disk_point("disk.delete", self.folder / MANIFEST)
             (self.folder / MANIFEST).unlink(missing_ok=True)
+            if self._owned is not None and self._owned.certain:
+                remove_stale_parts(self.folder)
+            self.release()
             for folder in sorted({*folders, self.folder}, key=lambda path: len(path.parts), reverse=True):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
@@ -170,33 +310,40 @@ class Bake:
         except OSError as error:
             raise disk_problem(self.folder, error) from error
 
+    def _record(self, frame: BakedFrame) -> None:
+        """Put a file on the list, in the place of an earlier one of its path, or leave the list as it was."""
+        earlier = self._list.get(frame.path)
+        self._list.put(frame.path, frame)
+        try:
+            self._save()
+        except FluidError:
+            if not self._is_saved():
+                self._list.put(frame.path, earlier)
+            raise
+
     def _save(self) -> None:
-        """Replace the manifest. Frames are kept as the text that they become, so that a long bake stays cheap."""
-        with self._lock:
-            text = manifest_text(self._head, self._lines.values())
-        write_bytes_atomically(self.folder / MANIFEST, text.encode())
+        write_bytes_atomically(self.folder / MANIFEST, self._list.text(self._head))
+
+    def _is_saved(self) -> bool:
+        """Whether the manifest on the disk says what this bake says, for all that its writing failed at the end."""
+        try:
+            return (self.folder / MANIFEST).read_bytes() == self._list.text(self._head)
+        except OSError:
+            return False
 
 
-def damage(folder: Path, frame: BakedFrame, checksum: bool = False) -> str | None:
-    """What is wrong with the file of a frame: it is missing, or has another size (or checksum, if asked for)."""
+def _locked(folder: Path) -> BakeLock:
     try:
-        path = inside(folder, checked_export_path(frame.path))
-        size = path.stat().st_size
-        if size != frame.size:
-            return f"has {size:,} bytes instead of {frame.size:,}"
-        if checksum and _size_and_crc32(path)[1] != frame.crc32:
-            return "has a wrong checksum"
+        return BakeLock(folder)
     except OSError as error:
-        return error.strerror or str(error)
-    except FluidError as error:
-        return str(error)
-    return None
+        raise disk_problem(folder / LOCK, error) from error
 
 
 def _new_folder(cache: Path, slug: str) -> Path:
     for _ in range(_TRIES):
         folder = cache / f"{slug}-{secrets.token_hex(4)}"
         try:
+            disk_point("disk.make", folder)
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
@@ -204,12 +351,3 @@ def _new_folder(cache: Path, slug: str) -> Path:
             raise disk_problem(folder, error) from error
         return folder
     raise fail("disk-error", f'No new folder can be made in "{cache}".', "Choose another cache folder.")
-
-
-def _size_and_crc32(path: Path) -> tuple[int, int]:
-    size = crc32 = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            size += len(block)
-            crc32 = zlib.crc32(block, crc32)
-    return size, crc32

@@ -10,14 +10,13 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..diagnostics import FluidError, fail
-from .atomic import disk_problem
+from .atomic import disk_point, disk_problem, free_space
 from .bake import Bake
 from .export_path import MANIFEST
 
@@ -25,6 +24,7 @@ __all__ = [
     "CachedBake",
     "bakes_in",
     "check_room",
+    "free_idle",
     "free_space",
     "keep_newest",
     "make_cache_folder",
@@ -96,16 +96,6 @@ def size_of(folder: Path) -> int:
     return sum(bake.size for bake in bakes_in(folder))
 
 
-def free_space(folder: Path) -> int | None:
-    """Bytes that are free on the disk of `folder`, which need not exist yet; None where that cannot be told."""
-    for existing in (folder, *folder.parents):
-        try:
-            return shutil.disk_usage(existing).free
-        except OSError:
-            continue
-    return None
-
-
 def size_text(count: int) -> str:
     """A number of bytes as file browsers show it, as short as it can be: "820 kB", "3.4 GB"."""
     size = float(count)
@@ -120,6 +110,7 @@ def make_cache_folder(folder: Path) -> None:
     """Make the folder if need be, and try whether files can be made in it. Raises disk-error and disk-full."""
     trial = folder / f".{secrets.token_hex(8)}.part"
     try:
+        disk_point("disk.make", folder)
         folder.mkdir(parents=True, exist_ok=True)
         trial.write_bytes(b"")
         trial.unlink()
@@ -156,7 +147,8 @@ def keep_newest(
 
     The newest `keep` with frames stay, and those in the folders `also_keep`. Older bakes without any frame, of runs
     that failed at once, count as nothing and go too. A `keep` of 0 keeps all. A copy of the .blend file has simulations
-    of the same token, which still need their bakes: they are told apart by `blend`. Raises disk-error.
+    of the same token, which still need their bakes: they are told apart by `blend`. A bake that is being written stays.
+    Raises disk-error.
     """
     if not keep:
         return []
@@ -165,11 +157,19 @@ def keep_newest(
     if not newest:
         return []
     staying = {bake.folder.resolve() for bake in newest} | {path.resolve() for path in also_keep}
+    return free_idle([bake for bake in own[: own.index(newest[-1])] if bake.folder.resolve() not in staying])
+
+
+def free_idle(bakes: Iterable[CachedBake]) -> list[CachedBake]:
+    """Free bakes; one that is being written stays. Returns those that are gone. Raises disk-error."""
     freed = []
-    for bake in own[: own.index(newest[-1])]:
-        if bake.folder.resolve() not in staying:
+    for bake in bakes:
+        try:
             Bake.open(bake.folder).free()
             freed.append(bake)
+        except FluidError as error:
+            if error.code != "bake-locked":
+                raise
     return freed
 
 

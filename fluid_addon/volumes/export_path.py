@@ -34,16 +34,21 @@ _DEEPEST = 16
 _FORBIDDEN = '<>:"|?*\\'
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+\Z")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[A-Za-z0-9_-]{1,16}){0,3}\Z")
+#: Letters that show nothing, beside the categories of characters that never do.
+_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 
 
 def checked_export_path(relative: str) -> tuple[str, ...]:
     """The parts of a relative path that a script names, folders first. Raises export-path, saying what is wrong."""
+    if _is_plain(relative):
+        return tuple(relative.split("/"))
     if not relative:
         raise _refused(relative, "is empty")
     if len(relative) > _LONGEST_PATH:
         raise _refused(relative, f"is longer than {_LONGEST_PATH} characters")
     for character in relative:
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or character in _BLANK:
             raise _refused(relative, f"has the invisible character U+{ord(character):04X}")
         if character in _FORBIDDEN:
             hint = 'Part folders with "/".' if character == "\\" else None
@@ -69,6 +74,13 @@ def checked_export_path(relative: str) -> tuple[str, ...]:
     return parts
 
 
+def _is_plain(relative: str) -> bool:
+    """Whether there is nothing to look for: of most names, and soon told, for a long bake has many."""
+    parts = relative.split("/")
+    few = len(relative) <= _LONGEST_PATH and len(parts) <= _DEEPEST and relative.lower() != MANIFEST
+    return few and all(_PLAIN.match(part) and not _DEVICE.match(part) for part in parts)
+
+
 def inside(folder: Path, parts: tuple[str, ...], make_folders: bool = False) -> Path:
     """The file at `parts` inside `folder`, reached without following a link. Raises export-path where a part of the way
     is a link or no folder, or where the file exists and is none; OSError if a folder cannot be made."""
@@ -92,7 +104,9 @@ def inside(folder: Path, parts: tuple[str, ...], make_folders: bool = False) -> 
 
 def same_file_key(relative: str) -> str:
     """Equal for paths that some system takes for one and the same file."""
-    return unicodedata.normalize("NFC", relative).casefold()
+    if relative.isascii():
+        return relative.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", relative).casefold())
 
 
 def trailing_number(stem: str) -> tuple[str, str]:

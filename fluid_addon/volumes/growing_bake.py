@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .bake import damage
 from .export_path import MANIFEST
+from .frame_list import damage
 from .manifest import BakedFrame, Checked, read_manifest
 from .sequences import BakedSequence, sequences
 

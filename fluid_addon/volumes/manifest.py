@@ -12,7 +12,8 @@
 
 `path` is relative, parted by "/". `frame` is the place on the timeline, or null for a file without a number. `time` is
 simulated time in seconds, `size` in bytes, `crc32` that of the file, `grids` the kind of each grid (see grid.GridKind).
-`measured` may be missing (see `Measured`).
+`measured` may be missing (see `Measured`). `next` is there while a file takes the place of another one of its path: the
+size and checksum of the one that comes, either of which is found.
 `parameters` and `details` are what the run wants to remember. Readers pass over keys that they do not know; `version`
 rises only when an old reader would misread the file.
 """
@@ -24,6 +25,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from ..diagnostics import FluidError, fail
@@ -33,6 +35,18 @@ __all__ = ["FORMAT", "VERSION", "BakedFrame", "Checked", "Measured", "frame_line
 
 FORMAT, VERSION = "fluid-script-bake", 1
 _LARGEST = 256 << 20  # bytes
+_LATEST = 1e18  # seconds
+_LARGEST_FILE, _LARGEST_CRC32, _LARGEST_FLOAT = 1 << 62, (1 << 32) - 1, sys.float_info.max
+
+#: What each entry has: key, types, largest value of those that are counted from 0.
+_ENTRY: tuple[tuple[str, tuple[type, ...], int | None], ...] = (
+    ("path", (str,), None),
+    ("frame", (int, NoneType), LAST_FRAME),
+    ("time", (int, float), None),
+    ("size", (int,), _LARGEST_FILE),
+    ("crc32", (int,), _LARGEST_CRC32),
+    ("grids", (dict,), None),
+)
 
 
 Corner = tuple[float, float, float]
@@ -55,7 +69,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class BakedFrame:
-    """A finished file of a bake. `path` is relative to the bake's folder; see the module's text for the rest."""
+    """A finished file of a bake. `path` is relative to the bake's folder; `following` are size and checksum of the file
+    that takes its place at this moment; see the module's text for the rest."""
 
     path: str
     frame: int | None
@@ -64,6 +79,13 @@ class BakedFrame:
     crc32: int
     grids: Mapping[str, str]
     measured: Measured | None = None
+    following: tuple[int, int] | None = None
+
+    @property
+    def contents(self) -> list[tuple[int, int]]:
+        """Size and checksum of what its file may be."""
+        now = (self.size, self.crc32)
+        return [now] if self.following is None else [now, self.following]
 
 
 #: Entries of a manifest that were found good in an earlier reading, by path.
@@ -83,6 +105,8 @@ def frame_line(frame: BakedFrame) -> str:
     if frame.measured is not None:
         known = frame.measured
         entry["measured"] = {"peaks": dict(known.peaks), "level_sets": known.level_sets, "box": known.box}
+    if frame.following is not None:
+        entry["next"] = {"size": frame.following[0], "crc32": frame.following[1]}
     return json.dumps(entry, allow_nan=False)
 
 
@@ -142,62 +166,66 @@ def _checked_once(folder: Path, number: int, entry: Any, checked: Checked) -> Ba
 
 
 def _checked_frame(folder: Path, number: int, entry: Any) -> BakedFrame:
-    def get(key: str, *kinds: type) -> Any:
-        value = entry.get(key) if isinstance(entry, dict) else None
-        if not isinstance(value, kinds) or isinstance(value, bool):
+    """JSON gives exact types, so that none of them is taken for another; a long bake has many entries."""
+    if not isinstance(entry, dict):
+        raise _corrupt(folder, f"entry {number} of its frames is none")
+    for key, kinds, largest in _ENTRY:
+        value = entry.get(key)
+        if type(value) not in kinds:
             raise _corrupt(folder, f'entry {number} of its frames has no "{key}" that makes sense')
-        return value
-
-    relative = get("path", str)
+        if largest is not None and not 0 <= (value or 0) <= largest:
+            raise _corrupt(folder, f'entry {number} of its frames has a "{key}" out of range')
+    relative, time, grids = entry["path"], entry["time"], entry["grids"]
     try:
         checked_export_path(relative)
     except FluidError as error:
         raise _corrupt(folder, f"entry {number} of its frames cannot be in its folder: {error}") from error
-    frame, time, size, crc32 = (
-        get("frame", int, type(None)),
-        get("time", int, float),
-        get("size", int),
-        get("crc32", int),
-    )
-    grids = get("grids", dict)
-    for key, value, largest in (
-        ("frame", frame or 0, LAST_FRAME),
-        ("time", abs(time), 1e18),
-        ("size", size, 1 << 62),
-        ("crc32", crc32, (1 << 32) - 1),
-    ):
-        if not 0 <= value <= largest:
-            raise _corrupt(folder, f'entry {number} of its frames has a "{key}" out of range')
-    if not all(isinstance(kind, str) for kind in grids.values()):
+    if abs(time) > _LATEST:
+        raise _corrupt(folder, f'entry {number} of its frames has a "time" out of range')
+    if not all(type(kind) is str for kind in grids.values()):
         raise _corrupt(folder, f"entry {number} of its frames has grids without a kind")
     measured = _checked_measured(entry["measured"]) if "measured" in entry else None
     if "measured" in entry and measured is None:
         raise _corrupt(folder, f'entry {number} of its frames has no "measured" that makes sense')
-    return BakedFrame(relative, frame, float(time), size, crc32, grids, measured)
+    following = _checked_following(entry["next"]) if "next" in entry else None
+    if "next" in entry and following is None:
+        raise _corrupt(folder, f'entry {number} of its frames has no "next" that makes sense')
+    size, crc32 = entry["size"], entry["crc32"]
+    return BakedFrame(relative, entry["frame"], float(time), size, crc32, grids, measured, following)
+
+
+def _checked_following(entry: Any) -> tuple[int, int] | None:
+    size, crc32 = (entry.get("size"), entry.get("crc32")) if isinstance(entry, dict) else (None, None)
+    if type(size) is not int or type(crc32) is not int:
+        return None
+    return (size, crc32) if 0 <= size <= _LARGEST_FILE and 0 <= crc32 <= _LARGEST_CRC32 else None
 
 
 def _checked_measured(entry: Any) -> Measured | None:
     if not isinstance(entry, dict):
         return None
     peaks, level_sets, box = entry.get("peaks"), entry.get("level_sets"), entry.get("box")
-    if not isinstance(peaks, dict) or not all(_is_finite(peak) for peak in peaks.values()):
+    if not isinstance(peaks, dict) or not _are_finite(peaks.values()):
         return None
-    if not isinstance(level_sets, list) or not all(isinstance(name, str) for name in level_sets):
+    if not isinstance(level_sets, list) or not all(type(name) is str for name in level_sets):
         return None
     if not isinstance(box, list) or len(box) != 2:
         return None
-    if not all(isinstance(corner, list) and len(corner) == 3 and all(map(_is_finite, corner)) for corner in box):
+    low, high = box
+    if not all(isinstance(corner, list) and len(corner) == 3 and _are_finite(corner) for corner in box):
         return None
-    (x, y, z), (far_x, far_y, far_z) = box
-    if not (x <= far_x and y <= far_y and z <= far_z):
+    if not (low[0] <= high[0] and low[1] <= high[1] and low[2] <= high[2]):
         return None
-    low, high = (float(x), float(y), float(z)), (float(far_x), float(far_y), float(far_z))
-    return Measured({name: float(peak) for name, peak in peaks.items()}, tuple(level_sets), (low, high))
+    corners = (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))
+    return Measured({name: float(peak) for name, peak in peaks.items()}, tuple(level_sets), corners)
 
 
-def _is_finite(value: Any) -> bool:
-    """Whether it is a number that fits into a float; JSON also has 1e999, and integers without end."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+def _are_finite(values: Iterable[Any]) -> bool:
+    """Whether they are numbers that fit into a float; JSON also has 1e999, and integers without end."""
+    for value in values:
+        if type(value) not in (int, float) or not -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT:
+            return False
+    return True
 
 
 def _no_constant(word: str) -> Any:

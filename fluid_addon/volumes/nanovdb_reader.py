@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .grid import Grid
-from .grid_file import MAX_FILE_BYTES, Bytes, GridFile
+from .grid_file import LONGEST_TEXT, MAX_FILE_BYTES, Bytes, GridFile, file_text
 from .nanovdb_layout import (
     BLOSC,
     FILE_GRID,
@@ -32,7 +32,6 @@ from .nanovdb_tree import parse_grid
 __all__ = ["read_nvdb"]
 
 _MAJOR = 32
-_LONGEST_NAME = 1024
 
 
 def read_nvdb(path: str | Path, only: Collection[str] | None = None) -> list[Grid]:
@@ -108,7 +107,7 @@ def _segment(
         entry = file.record(FILE_GRID, position, f"the list of {count} grids")
         position += FILE_GRID.itemsize
         name_size = int(entry["name_size"])
-        raw = file.part(position, name_size, "the name of a grid")[:_LONGEST_NAME]
+        raw = file.part(position, name_size, "the name of a grid")[:LONGEST_TEXT]
         entries.append((_text(bytes(raw)), entry))
         position += name_size
     for name, entry in entries:
@@ -130,7 +129,7 @@ def _unpacked(source: GridFile, name: str, stored: memoryview, size: int, codec:
     packed_size = int.from_bytes(stored[:8], "little")
     if len(stored) < 8 or packed_size != len(stored) - 8:
         raise source.corrupt(f'the compressed grid "{name}" has a wrong length')
-    return Bytes(memoryview(source.unzipped(stored[8:], size, f'the grid "{name}"')), source)
+    return Bytes(memoryview(source.unzipped(stored[8:], size, f'the grid "{name}"')).toreadonly(), source)
 
 
 def _is_bare_grid(file: Bytes, position: int, header: Any) -> bool:
@@ -170,4 +169,4 @@ def _type_name(grid_type: int) -> str:
 
 
 def _text(raw: bytes) -> str:
-    return raw[:_LONGEST_NAME].split(b"\0", 1)[0].decode("utf-8", "replace")
+    return file_text(raw.split(b"\0", 1)[0])

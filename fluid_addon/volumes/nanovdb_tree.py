@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..diagnostics import FluidError
 from .grid import LEAF, Background, Grid, Tiles
 from .grid_file import Bytes
 from .nanovdb_layout import (
@@ -26,6 +28,27 @@ from .nanovdb_layout import (
 __all__ = ["parse_grid"]
 
 _Integers = NDArray[np.int64]
+
+_LEVELS = ("leaf", "lower", "upper")
+_CHUNK = 1 << 18  # entries of nodes' tables that are looked at together
+
+
+@dataclass
+class _Nodes:
+    """The nodes of a level as they lie in the file, and which of them are meant, in that order; None if all are."""
+
+    records: NDArray[Any]
+    numbers: _Integers | None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def part(self, some: slice) -> NDArray[Any]:
+        return self.records[some] if self.numbers is None else self.records[self.numbers[some]]
+
+    def member(self, name: str) -> NDArray[Any]:
+        values: NDArray[Any] = self.records[name]
+        return values if self.numbers is None else values[self.numbers]
 
 
 def parse_grid(name: str, layout: NodeLayout, header: Any, block: Bytes) -> Grid:
@@ -46,24 +69,39 @@ def parse_grid(name: str, layout: NodeLayout, header: Any, block: Bytes) -> Grid
     is_child = entries["child"] != 0
     active = entries["state"] != 0
     shown = ~is_child & (active | _differs(entries["value"], background))
-    tiles = [_tiles(origins[shown], UPPER_EDGE, entries["value"][shown], active[shown])]
+    dtype = np.dtype(np.int32 if layout.kind == "int32" else np.float32)
+    source.count_tiles(int(np.count_nonzero(shown)))
+    tiles = [_tiles(origins[shown], UPPER_EDGE, entries["value"][shown], active[shown], dtype)]
     origins, children = origins[is_child], root_at + entries["child"][is_child]
 
     for level, form, edge, bits in ((2, layout.upper, LOWER_EDGE, 5), (1, layout.lower, LEAF, 4)):
         nodes = _nodes(name, form, tree, level, children, block)
-        is_child, active = _bits(nodes["child_mask"]), _bits(nodes["value_mask"])
-        shown = ~is_child & (active | _differs(nodes["table"]["value"], background))
-        node, slot = np.nonzero(shown)
-        place = origins[node] + edge * _slot_coordinates(slot, bits)
-        tiles.append(_tiles(place, edge, nodes["table"]["value"][node, slot], active[node, slot]))
-        node, slot = np.nonzero(is_child)
-        origins = origins[node] + edge * _slot_coordinates(slot, bits)
-        children = children[node] + nodes["table"]["child"][node, slot]
+        below, expected = [np.zeros((0, 4), np.int64)], int(tree["node_count"][level - 1])
+        step = _CHUNK >> 3 * bits
+        for start in range(0, len(nodes), step):
+            some = slice(start, start + step)
+            part, corners = nodes.part(some), origins[some]
+            is_child, active = _bits(part["child_mask"]), _bits(part["value_mask"])
+            shown = ~is_child & (active | _differs(part["table"]["value"], background))
+            source.count_tiles(int(np.count_nonzero(shown)))
+            node, slot = np.nonzero(shown)
+            place = corners[node] + edge * _slot_coordinates(slot, bits)
+            tiles.append(_tiles(place, edge, part["table"]["value"][node, slot], active[node, slot], dtype))
+            expected -= int(np.count_nonzero(is_child))
+            if expected < 0:  # before more of them are collected than there is room for
+                break
+            node, slot = np.nonzero(is_child)
+            place = corners[node] + edge * _slot_coordinates(slot, bits)
+            at = children[some][node] + part["table"]["child"][node, slot]
+            below.append(np.concatenate([place, at[:, None]], axis=1))
+        if expected:
+            raise _miscounted(name, tree, level - 1, int(tree["node_count"][level - 1]) - expected, block)
+        origins, children = np.split(np.concatenate(below), [3], axis=1)
+        children = children[:, 0]
 
     source.count_voxels(len(children) * LEAF**3)
     leaves = _nodes(name, layout.leaf, tree, 0, children, block)
     shape = (len(leaves), LEAF, LEAF, LEAF)
-    dtype = np.int32 if layout.kind == "int32" else np.float32
     grid_class = int(header["grid_class"])
     with np.errstate(over="ignore"):  # doubles that no float can hold become infinite
         return Grid(
@@ -73,9 +111,9 @@ def parse_grid(name: str, layout: NodeLayout, header: Any, block: Bytes) -> Grid
             transform=_transform(name, header, block),
             background=_plain(background.astype(dtype)),
             leaf_origins=origins.astype(np.int32),
-            leaf_values=_leaf_values(layout, leaves).astype(dtype, copy=False).reshape(*shape, *layout.value.shape),
-            leaf_masks=_bits(leaves["value_mask"]).reshape(shape),
-            tiles=_joined(tiles, dtype),
+            leaf_values=_leaf_values(layout, leaves, dtype).reshape(*shape, *layout.value.shape),
+            leaf_masks=_bits(leaves.member("value_mask")).reshape(shape),
+            tiles=_joined(tiles),
         )
 
 
@@ -105,19 +143,24 @@ def _root_origins(name: str, keys: NDArray[np.uint64], block: Bytes) -> _Integer
     return origins
 
 
-def _nodes(name: str, form: np.dtype[Any], tree: Any, level: int, children: _Integers, block: Bytes) -> NDArray[Any]:
+def _miscounted(name: str, tree: Any, level: int, found: int, block: Bytes) -> FluidError:
+    counts = f"counts {int(tree['node_count'][level]):,} {_LEVELS[level]} nodes and points to {found:,}"
+    return block.source.corrupt(f'the grid "{name}" {counts}')
+
+
+def _nodes(name: str, form: np.dtype[Any], tree: Any, level: int, children: _Integers, block: Bytes) -> _Nodes:
     """The nodes at the byte offsets `children`, in that order; they must be exactly the nodes that the tree counts."""
-    what = f"{('leaf', 'lower', 'upper')[level]} nodes"
+    what = f"{_LEVELS[level]} nodes"
     count, first = int(tree["node_count"][level]), GRID.itemsize + int(tree["node_offset"][level])
     if len(children) != count:
-        raise block.source.corrupt(f'the grid "{name}" counts {count:,} {what} and points to {len(children):,}')
+        raise _miscounted(name, tree, level, len(children), block)
     if count == 0:
-        return np.zeros(0, form)
+        return _Nodes(np.zeros(0, form), None)
     records = block.records(form, first, count, f"the {count:,} {what}")
     numbers, rest = np.divmod(children - first, form.itemsize)
     if (rest != 0).any() or (numbers < 0).any() or (numbers >= count).any() or len(np.unique(numbers)) != count:
         raise block.source.corrupt(f'the grid "{name}" points to {what} that are not there')
-    return records if (numbers == np.arange(count)).all() else records[numbers]
+    return _Nodes(records, None if (numbers == np.arange(count)).all() else numbers)
 
 
 def _bits(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -135,26 +178,29 @@ def _differs(values: NDArray[Any], background: NDArray[Any]) -> NDArray[np.bool_
     return differs.any(axis=-1) if background.ndim else differs
 
 
-def _tiles(origins: _Integers, edge: int, values: NDArray[Any], active: NDArray[np.bool_]) -> Tiles:
-    return Tiles(origins.astype(np.int32), np.full(len(origins), edge, np.int32), values, active)
+def _tiles(
+    origins: _Integers, edge: int, values: NDArray[Any], active: NDArray[np.bool_], dtype: np.dtype[Any]
+) -> Tiles:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Tiles(origins.astype(np.int32), np.full(len(origins), edge, np.int32), values.astype(dtype), active)
 
 
-def _joined(parts: list[Tiles], dtype: type) -> Tiles:
+def _joined(parts: list[Tiles]) -> Tiles:
     return Tiles(
         np.concatenate([tiles.origins for tiles in parts]),
         np.concatenate([tiles.edges for tiles in parts]),
-        np.concatenate([tiles.values for tiles in parts]).astype(dtype),
+        np.concatenate([tiles.values for tiles in parts]),
         np.concatenate([tiles.active for tiles in parts]),
     )
 
 
-def _leaf_values(layout: NodeLayout, leaves: NDArray[Any]) -> NDArray[Any]:
-    if not layout.quantised:
-        values: NDArray[Any] = leaves["values"]
-        return np.ascontiguousarray(values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        decoded: NDArray[Any] = leaves["codes"] * leaves["quantum"][:, None] + leaves["minimum"][:, None]
-    return decoded
+def _leaf_values(layout: NodeLayout, leaves: _Nodes, dtype: np.dtype[Any]) -> NDArray[Any]:
+    values: NDArray[Any] = leaves.member("codes" if layout.quantised else "values").astype(dtype, order="C")
+    if layout.quantised:
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            values *= leaves.member("quantum")[:, None]
+            values += leaves.member("minimum")[:, None]
+    return values
 
 
 def _transform(name: str, header: Any, block: Bytes) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ and largest one; everything else is stored exactly.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,10 +47,16 @@ _FLAGS = 0b111110  # has boxes, extremes, averages, deviations; the nodes of a l
 _IS_ACTIVE, _IS_EMPTY = 2, 1  # flags of nodes with and without active voxels
 
 
-def write_nvdb(path: str | Path, grids: Sequence[Grid], compression: Literal["zip", "none"] = "zip") -> None:
-    """Write `grids` to `path`, atomically. Raises export-field for a name that does not fit, disk-full, disk-error."""
+def write_nvdb(
+    path: str | Path,
+    grids: Sequence[Grid],
+    compression: Literal["zip", "none"] = "zip",
+    announce: Callable[[Path], None] | None = None,
+) -> None:
+    """Write `grids` to `path`, atomically (see `atomic_write`, for `announce` as well). Raises export-field for a name
+    that does not fit, disk-full, disk-error."""
     codec = {"zip": ZIP, "none": NONE}[compression]
-    with atomic_write(path) as part, part.open("wb") as file:
+    with atomic_write(path, announce=announce) as part, part.open("wb") as file:
         for grid in grids:
             name = grid.name.encode()
             if len(name) > _LONGEST_NAME or b"\0" in name:

@@ -2,7 +2,8 @@
 """Reads and writes OpenVDB files (.vdb) through the module that Blender brings along.
 
 Reading: the file's own skeleton says where leaves, masks and tiles are (vdb_structure, vdb_tree), OpenVDB fetches the
-values, box by box. Time and memory follow the leaves, not the box that they span.
+values, box by box. Time and memory follow the leaves, not the box that they span. OpenVDB believes every length, so it
+sees no grid before all of the file that it will read was looked through (vdb_values).
 
 Writing: a voxel is active where it differs from the background. OpenVDB does not notice a full disk, so every file's
 skeleton is read back and compared with what was to be written before the file gets its name.
@@ -10,7 +11,8 @@ skeleton is read back and compared with what was to be written before the file g
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import VERSION
-from ..diagnostics import FluidError, fail
+from ..diagnostics import FluidError, fail, printable
 from .atomic import atomic_write, probe_disk
 from .grid import LEAF, Background, Grid, GridClass, GridKind, Tiles, as_leaves
 from .grid_file import GridFile
@@ -28,9 +30,11 @@ from .leaf_boxes import boxes_of_leaves
 from .openvdb_library import openvdb
 from .vdb_structure import StoredGrid, read_structure
 from .vdb_tree import VALUE_TYPES, VdbTree, read_tree
+from .vdb_values import check_values
 
 __all__ = ["VdbFrame", "VdbGrid", "openvdb", "read_vdb", "write_vdb"]
 
+_NUMBERED = re.compile(r"(\[[0-9]*\])+\Z")
 _LARGEST_HALF = 65504.0
 _FARTHEST = 1 << 30  # beyond this index, OpenVDB's copies overflow and crash the process (seen at 2,000,000,000)
 
@@ -70,6 +74,7 @@ def _read_grid(source: GridFile, stored: StoredGrid, everything: list[StoredGrid
                 f'its grid "{stored.name}" has voxels more than {_FARTHEST:,} away from its origin',
                 "Move the voxels, and put the distance into the transform.",
             )
+    check_values(source, stored, tree)
     loaded = _loaded(source, stored, everything)
     if loaded.leafCount() != len(tree.leaf_origins) or loaded.activeVoxelCount() != tree.active_count:
         raise source.corrupt(f'the grid "{stored.name}" has other voxels than its tree says')
@@ -101,16 +106,38 @@ def _read_grid(source: GridFile, stored: StoredGrid, everything: list[StoredGrid
 def _loaded(source: GridFile, stored: StoredGrid, everything: list[StoredGrid]) -> Any:
     """OpenVDB's own grid."""
     path, library = str(source.path), openvdb()
+    alike = _alike(stored.raw_name, everything)
+    if alike:
+        _check_all(source, stored, everything)
     try:
-        if sum(other.name == stored.name for other in everything) == 1:
-            return library.read(path, stored.name)
+        if not alike:
+            return library.read(path, stored.raw_name)
         # grids of equal names cannot be told apart by name; OpenVDB sorts by name and keeps the order of equals
-        order = sorted(everything, key=lambda other: other.name.encode())
+        order = sorted(everything, key=lambda other: other.raw_name.encode())
         return library.readAll(path)[0][[other is stored for other in order].index(True)]
     except MemoryError:
         raise
     except Exception as error:  # whatever the library threw
-        raise source.corrupt(f'OpenVDB cannot read the grid "{stored.name}" ({error})') from error
+        said = printable(str(error)[:200])
+        raise source.corrupt(f'OpenVDB cannot read the grid "{stored.name}" ({said})') from error
+
+
+def _alike(name: str, everything: list[StoredGrid]) -> bool:
+    """Whether OpenVDB could take another grid for that of the name: "a[1]" means the second "a" to it."""
+    stem = _NUMBERED.sub("", name)
+    return sum(_NUMBERED.sub("", other.raw_name) == stem for other in everything) > 1
+
+
+def _check_all(source: GridFile, stored: StoredGrid, everything: list[StoredGrid]) -> None:
+    """Look through all grids, which OpenVDB will read to get at one of them."""
+    for other in everything:
+        if other.type_name not in VALUE_TYPES:
+            raise source.unreadable(
+                f'it has several grids like "{stored.name}" beside one of the type {other.type_name}',
+                "Give its grids names of their own.",
+            )
+        if other is not stored:
+            check_values(source, other, read_tree(other))
 
 
 def _narrowed(source: GridFile, name: str, values: NDArray[Any]) -> NDArray[np.int32]:
@@ -178,8 +205,9 @@ class VdbFrame:
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
-def write_vdb(path: str | Path, frame: VdbFrame) -> dict[str, GridKind]:
-    """Write a frame to `path`, atomically; returns the kind in which each grid was stored.
+def write_vdb(path: str | Path, frame: VdbFrame, announce: Callable[[Path], None] | None = None) -> dict[str, GridKind]:
+    """Write a frame to `path`, atomically (see `atomic_write`, for `announce` as well); returns the kind in which each
+    grid was stored.
 
     Raises export-field (a field that no VDB grid can hold), not-finite, disk-full, disk-error, package-missing.
     """
@@ -194,7 +222,7 @@ def write_vdb(path: str | Path, frame: VdbFrame) -> dict[str, GridKind]:
         made.creator = creator
         grids.append(made)
     metadata = {**frame.metadata, "creator": creator, "frame": int(frame.frame), "time": float(frame.time)}
-    with atomic_write(path, sum(grid.values.nbytes for grid in frame.grids)) as part:
+    with atomic_write(path, sum(grid.values.nbytes for grid in frame.grids), announce) as part:
         try:
             library.write(str(part), grids, metadata)
         except (RuntimeError, KeyError) as error:

@@ -3,7 +3,7 @@
 
 Blender's OpenVDB module reads and writes values, but it cannot tell where the leaves are, believes every length, and
 says nothing when a disk is full. All of that can be learnt from the file itself, whose trees are stored apart from the
-values. Every offset and length is checked against the bytes that are there. Format versions 222 (of 2013) and later.
+values. Every offset and length is checked against the bytes that are there. Format versions 222 (of 2013) to 225.
 
 Source: the public OpenVDB sources (io/Archive.cc, io/GridDescriptor.cc, math/Maps.h). Everything is little endian. A
 header and metadata come first, then for every grid a descriptor that says where the grid starts, where its values start
@@ -13,24 +13,24 @@ and where it ends. A grid is its metadata, its transform, its tree (see vdb_tree
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .grid import GridClass
-from .grid_file import MAX_FILE_BYTES, Bytes, GridFile
+from .grid_file import LONGEST_TEXT, MAX_FILE_BYTES, MAX_GRIDS, Bytes, GridFile, file_text
+from .vdb_metadata import read_metadata
 
 __all__ = ["Cursor", "StoredGrid", "read_structure"]
 
 _MAGIC = b" BDV\0\0\0\0"
-_OLDEST = 222
+_OLDEST, _NEWEST = 222, 225
 _HEADER_BYTES = 1 << 20  # the header with the file's metadata fits into this,
 _DESCRIPTOR_BYTES = 1 << 12  # and the descriptor of a grid into this
-_LONGEST_NAME = 1024
 _HALF = "_HalfFloat"
-_SEPARATOR = "\x1e"  # between a grid's name and the number that tells equal names apart
+_SEPARATOR = b"\x1e"  # between a grid's name and the number that tells equal names apart
 _CLASSES: dict[str, GridClass] = {"level set": "level set", "fog volume": "fog volume", "staggered": "staggered"}
 #: Linear maps: how many doubles each stores.
 _MAPS = {
@@ -61,35 +61,35 @@ class Cursor:
         value: int = struct.unpack("<" + form, self.take(struct.calcsize(form), what))[0]
         return value
 
-    def text(self, what: str, longest: int = _LONGEST_NAME) -> str:
+    def bytes(self, what: str) -> bytes:
+        """A text as it stands."""
         length = self.number("I", what)
-        if length > longest:
+        if length > LONGEST_TEXT:
             raise self.data.source.corrupt(f"{what} claims {length:,} bytes")
-        return bytes(self.take(length, what)).decode("utf-8", "replace")
+        return bytes(self.take(length, what))
 
-    def metadata(self) -> dict[str, bytes]:
-        """Names and raw values of a metadata map."""
-        values: dict[str, bytes] = {}
-        for _ in range(self.number("I", "the number of metadata")):
-            name = self.text("the name of metadata")
-            self.text("the type of metadata")
-            values[name] = bytes(self.take(self.number("I", "the length of metadata"), f'the metadata "{name}"'))
-        return values
+    def text(self, what: str) -> str:
+        """A text as it may be shown."""
+        return file_text(self.bytes(what))
 
 
 @dataclass
 class StoredGrid:
     """A grid as its file describes it. `type_name` is that of OpenVDB ("float", "vec3s"…), or something longer where
-    the tree or the transform is none of the common kind. `tree` starts at the tree's first byte."""
+    the tree or the transform is none of the common kind. `tree` starts at the tree's first byte, `values_at` is where
+    the file has the values: from, to. `leaves_said` is what the metadata say how many leaves there are. `name` may be
+    shown, `raw_name` is what the file calls it."""
 
     name: str
-    unique_name: str
+    raw_name: str
     type_name: str
     half: bool
     grid_class: GridClass
     transform: NDArray[np.float64]
     compression: int
     tree: Cursor
+    values_at: tuple[int, int] = (0, 0)
+    leaves_said: int | None = field(default=None, kw_only=True)
 
 
 def read_structure(source: GridFile) -> list[StoredGrid]:
@@ -111,28 +111,35 @@ def _grids(source: GridFile, file: BinaryIO, size: int) -> list[StoredGrid]:
 
     header = Cursor(window(0, min(_HEADER_BYTES, size)))
     _check_header(source, header)
-    header.metadata()
+    read_metadata(header, "the file", size)
     count = header.number("i", "the number of grids")
     if count < 0:
         raise source.corrupt(f"it claims to hold {count} grids")
     grids: list[StoredGrid] = []
-    parents: dict[str, StoredGrid] = {}
+    parents: dict[bytes, StoredGrid] = {}
     position = header.position
     for index in range(count):
         what = f"the descriptor of grid {index + 1} of {count:,}"
+        if index == MAX_GRIDS:
+            raise source.too_large(f"it has more than {MAX_GRIDS:,} grids")
         if position >= size:
             raise source.corrupt(f"{what} would lie behind the end of the file")
         descriptor = Cursor(window(position, min(_DESCRIPTOR_BYTES, size - position)))
-        unique_name, tree_type, parent = (descriptor.text(what) for _ in range(3))
+        unique_name, tree_type, parent = (descriptor.bytes(what) for _ in range(3))
         start, values, end = (descriptor.number("q", what) for _ in range(3))
         if not position + descriptor.position <= start <= end <= size or not (parent or start <= values <= end):
             raise source.corrupt(f"{what} points out of the file; it was not written to its end")
         body = Cursor(window(start, (end if parent else values) - start))
-        grid = _grid(unique_name, tree_type, body)
+        grid = _grid(unique_name, file_text(tree_type), body, size)
+        grid.values_at = values, end
+        if unique_name in parents:
+            raise source.corrupt(f'two of its grids are stored as "{file_text(unique_name)}"')
         if parent:
-            if parent not in parents:
+            shared = parents.get(parent)
+            if shared is None or (shared.type_name, shared.half) != (grid.type_name, grid.half):
                 raise source.corrupt(f'the grid "{grid.name}" shares the tree of a grid that is not there')
-            grid.tree, grid.compression = parents[parent].tree, parents[parent].compression
+            grid.tree, grid.compression, grid.values_at = shared.tree, shared.compression, shared.values_at
+            grid.leaves_said = shared.leaves_said
         grids.append(grid)
         parents[unique_name] = grid
         position = end
@@ -149,33 +156,35 @@ def _check_header(source: GridFile, header: Cursor) -> None:
         raise source.corrupt(f"a VDB file starts with {_MAGIC!r}, not with {bytes(magic)!r}")
     version = header.number("I", "the version")
     header.take(8, "the library's version")
-    if version < _OLDEST:
-        raise source.unreadable(
-            f"it has the VDB format {version}, and {_OLDEST} is the oldest that is read", "Save it again."
-        )
+    if not _OLDEST <= version <= _NEWEST:
+        which = f"{_OLDEST} is the oldest" if version < _OLDEST else f"{_NEWEST} is the newest"
+        raise source.unreadable(f"it has the VDB format {version}, and {which} that is read", "Save it again.")
     if header.number("B", "a flag") != 1:
         raise source.unreadable("it is a stream without a directory", "Save it again with OpenVDB, as a file.")
     header.take(36, "the file's identifier")
 
 
-def _grid(unique_name: str, tree_type: str, body: Cursor) -> StoredGrid:
+def _grid(unique_name: bytes, tree_type: str, body: Cursor, file_size: int) -> StoredGrid:
     half = tree_type.endswith(_HALF)
     parts = tree_type.removesuffix(_HALF).split("_", 2)
     common = len(parts) == 3 and parts[0] == "Tree" and parts[2] == "5_4_3"
-    name = unique_name.split(_SEPARATOR, 1)[0]
+    raw_name = unique_name.split(_SEPARATOR, 1)[0]
+    name = file_text(raw_name)
     compression = body.number("I", f'the compression of the grid "{name}"')
-    class_name = body.metadata().get("class", b"").decode("utf-8", "replace")
+    metadata, leaves_said = read_metadata(body, f'the grid "{name}"', file_size)
+    class_name = metadata.get("class", b"")[:LONGEST_TEXT].decode("utf-8", "replace")
     map_type = body.text(f'the transform of the grid "{name}"')
     bent = map_type == "NonlinearFrustumMap"
     return StoredGrid(
         name,
-        unique_name,
+        raw_name.decode("utf-8", "replace"),
         "a camera frustum" if bent else parts[1] if common else tree_type,
         half,
         _CLASSES.get(class_name, "unknown"),
         np.eye(4) if bent else _transform(name, map_type, body),
         compression,
         body,
+        leaves_said=leaves_said,
     )
 
 

@@ -16,14 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .blosc_chunks import chunk_problem
 from .grid import LEAF
 from .grid_file import GridFile
 from .vdb_structure import Cursor, StoredGrid
 
-__all__ = ["VALUE_TYPES", "VdbTree", "read_tree"]
+__all__ = ["BLOSC", "MASKED", "VALUE_TYPES", "ZIP", "VdbTree", "read_tree"]
 
-_ZIP, _MASKED, _BLOSC = 1, 2, 4  # compression flags
+ZIP, MASKED, BLOSC = 1, 2, 4  # compression flags
 _MASK_BYTES = LEAF**3 // 8
+_UPPER, _LOWER = 4096, 128  # voxels along the edge of a node
+_MOST_NODE_BYTES = 4 << 30  # of upper and lower nodes in memory, where OpenVDB holds a whole table for each
 
 #: The value types that are read, by OpenVDB's names, as they lie in the file.
 VALUE_TYPES: dict[str, np.dtype[Any]] = {
@@ -69,6 +72,7 @@ class _Collected:
     half: bool
     compression: int
     background: NDArray[Any]
+    node_bytes: int = 0
     leaf_origins: list[NDArray[np.int64]] = field(default_factory=list)
     leaf_masks: list[NDArray[np.uint8]] = field(default_factory=list)
     tiles: list[tuple[NDArray[np.int64], int, NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]] = field(
@@ -90,9 +94,14 @@ def read_tree(grid: StoredGrid) -> VdbTree:
     tile = np.dtype([("origin", "<i4", 3), ("value", value), ("active", "u1")])
     tiles = np.frombuffer(cursor.take(tile_count * tile.itemsize, f"the {tile_count:,} tiles of the root"), tile)
     active = tiles["active"] != 0
-    _add_tiles(found, tiles["origin"].astype(np.int64), 4096, tiles["value"], active, np.ones(len(tiles), np.bool_))
-    for _ in range(child_count):
-        _read_upper(cursor, found)
+    origins = tiles["origin"].astype(np.int64)
+    _add_tiles(found, origins, _UPPER, tiles["value"], active, np.ones(len(tiles), np.bool_))
+    places = [*map(tuple, origins.tolist()), *(_read_upper(cursor, found) for _ in range(child_count))]
+    # OpenVDB sorts the root by place, and reads values in that order
+    if places[len(tiles) :] != sorted(places[len(tiles) :]) or len(set(places)) != len(places):
+        raise source.corrupt(f'the root of the grid "{grid.name}" is out of order or names a place twice')
+    if (origins % _UPPER).any():
+        raise source.corrupt(f'the root of the grid "{grid.name}" has a tile in a wrong place')
     if cursor.position != len(cursor.data):
         raise source.corrupt(f'the tree of the grid "{grid.name}" ends before the values begin')
     return _joined(found)
@@ -113,23 +122,29 @@ def _coordinates(slots: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
     return np.stack([slots >> 2 * bits, slots >> bits & last, slots & last], axis=-1)
 
 
-def _read_upper(cursor: Cursor, found: _Collected) -> None:
+def _read_upper(cursor: Cursor, found: _Collected) -> tuple[int, ...]:
     origin = np.frombuffer(cursor.take(12, "an upper node"), "<i4").astype(np.int64)
-    if (origin % 4096).any():
+    if (origin % _UPPER).any():
         raise found.source.corrupt(f'the tree of the grid "{found.name}" has a node in a wrong place')
-    for corner in _read_node(cursor, found, origin, bits=5, edge=128):
+    for corner in _read_node(cursor, found, origin, bits=5, edge=_LOWER):
         leaves = _read_node(cursor, found, corner, bits=4, edge=LEAF)
         masks = cursor.take(len(leaves) * _MASK_BYTES, f"the masks of {len(leaves)} leaves")
         found.source.count_voxels(len(leaves) * LEAF**3)
         found.leaf_origins.append(leaves)
         found.leaf_masks.append(np.frombuffer(masks, np.uint8).reshape(-1, _MASK_BYTES))
+    return tuple(origin.tolist())
 
 
 def _read_node(cursor: Cursor, found: _Collected, origin: NDArray[np.int64], bits: int, edge: int) -> NDArray[np.int64]:
     """Take in a node and its tiles; returns the low corners (n, 3) of its children."""
     slots = 1 << 3 * bits
+    found.node_bytes += slots * found.value.itemsize
+    if found.node_bytes > _MOST_NODE_BYTES:
+        raise found.source.too_large(f'the tree of its grid "{found.name}" has too many nodes for its leaves')
     is_child = _bits(cursor, slots, "a node")
     active = _bits(cursor, slots, "a node")
+    if (is_child & active).any():
+        raise found.source.corrupt(f'the tree of the grid "{found.name}" has a tile where there is a node')
     values, known = _node_values(cursor, found, active)
     differs = values != found.background
     shown = np.flatnonzero(~is_child & (active | ~known | (differs.any(axis=-1) if found.background.ndim else differs)))
@@ -145,6 +160,7 @@ def _add_tiles(
     active: NDArray[np.bool_],
     known: NDArray[np.bool_],
 ) -> None:
+    found.source.count_tiles(len(origins))
     if len(origins):
         found.tiles.append((origins, edge, values, active, known))
 
@@ -161,7 +177,7 @@ def _node_values(
         raise found.source.corrupt(f'the tree of the grid "{found.name}" has a node of the unknown form {rule}')
     # inactive values are not stored one by one where there are at most two different ones:
     # 0 the background, 1 its opposite, 2 another one; 3, 4, 5 a mask says which of two
-    masked = bool(found.compression & _MASKED) and rule != 6
+    masked = bool(found.compression & MASKED) and rule != 6
     first = background if rule == 0 else _opposite(background)
     if rule in (2, 4, 5):
         first = _value(cursor, found.value)
@@ -191,14 +207,18 @@ def _stored_values(cursor: Cursor, found: _Collected, count: int) -> NDArray[Any
         if count == 0:  # then not even a length is written
             return np.zeros((0, *value.shape), value.base)
     size, what = count * value.itemsize, f"{count:,} values of a node"
-    raw: bytes | memoryview
-    if not found.compression & (_ZIP | _BLOSC):
+    raw: bytearray | memoryview
+    if not found.compression & (ZIP | BLOSC):
         raw = cursor.take(size, what)
     else:
         packed = struct.unpack("<q", cursor.take(8, what))[0]
         if packed > 0:
             data = cursor.take(packed, what)
-            if found.compression & _BLOSC:
+            if found.compression & BLOSC:
+                if chunk_problem(bytes(data), size):
+                    raise found.source.corrupt(
+                        f'the tree of the grid "{found.name}" has {what} that are packed wrongly'
+                    )
                 return None
             raw = found.source.unzipped(data, size, what)
         elif packed == -size:

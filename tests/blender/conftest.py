@@ -20,6 +20,7 @@ import pytest
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.export_path import timeline_frame
 from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, write_vdb
+from tests.blender.studio import Studio
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = "bl_ext.user_default.fluid_addon"
@@ -75,6 +76,11 @@ def extension(bpy: Any, tmp_path: Path) -> Iterator[Callable[[str], ModuleType]]
     finally:
         bpy.ops.wm.read_factory_settings(use_empty=True)  # disables it
         assert EXTENSION not in bpy.context.preferences.addons
+
+
+@pytest.fixture
+def studio(bpy: Any, extension: Callable[[str], ModuleType]) -> Studio:
+    return Studio(bpy, extension)
 
 
 def lattice(voxel: float, low: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:

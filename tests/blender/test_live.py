@@ -4,74 +4,15 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from fluid_addon.volumes.openvdb_files import read_vdb
-
-SCRIPT = """
-local value = param("value", {default = 1, min = 0, max = 4})
-sim = FluidEngine.new{domain_size = {16, 16, 16}}
-sim:add_field("density", Format.R32F, 0)
-sim:add_stencil("fill", {outputs = {"density"}, code = [[WriteField("density", idx, params.value);]]})
-sim:run{frames = FRAMES, fps = 24, export = "smoke_####.vdb"}
-"""
-
-
-class Studio:
-    """A scene with the add-on, and its timer in our hands: Blender's own do not run without a window."""
-
-    def __init__(self, bpy: Any, part: Callable[[str], ModuleType]) -> None:
-        self.bpy, self.part = bpy, part
-        self.live, self.simulation = part("blender.live"), part("blender.simulation")
-
-    def add(self, frames: int = 3, name: str = "Smoke", source: str = SCRIPT) -> Any:
-        text = self.bpy.data.texts.new(f"{name}.lua")
-        text.write(source.replace("FRAMES", str(frames)))
-        return self.simulation.new_simulation(self.bpy.context.scene, text, name)
-
-    def start(self, found: Any, verb: str = "run") -> Any:
-        self.live.start(found, self.bpy.context.scene, verb)
-        return self.state(found)
-
-    def state(self, found: Any) -> Any:
-        return self.live.RUNS.state(found.fluid_addon.token)
-
-    def until(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
-        end = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < end, "it never came to that"
-            self.live._drain()
-            time.sleep(0.01)
-
-    def idle(self) -> None:
-        self.until(lambda: self.live._drain() is None)
-
-    def worker(self) -> int:
-        (token,) = self.live.RUNS.active
-        return self.live.RUNS.worker_pid(token)
-
-    def largest(self, found: Any, frame: int) -> float:
-        """The largest density that the object shows at a frame."""
-        self.bpy.context.scene.frame_set(frame)
-        seen = found.evaluated_get(self.bpy.context.evaluated_depsgraph_get()).data
-        assert seen.grids.load(), seen.grids.error_message
-        (grid,) = read_vdb(Path(seen.grids.frame_filepath), ["density"])
-        return float(max(grid.leaf_values.max(initial=0.0), grid.tiles.values.max(initial=0.0)))
-
-
-@pytest.fixture
-def studio(bpy, extension) -> Studio:
-    return Studio(bpy, extension)
-
-
-def gone(pid: int) -> bool:
-    return not Path(f"/proc/{pid}").exists()
+from tests.blender.conftest import EXTENSION
+from tests.blender.studio import SCRIPT, gone
 
 
 def test_a_run_shows_its_frames(studio) -> None:
@@ -163,7 +104,7 @@ def running(studio) -> Any:
     return found
 
 
-def test_a_renamed_object_goes_on(studio, running) -> None:
+def test_B09_a_renamed_object_goes_on(studio, running) -> None:
     running.name = "Fog"
     state = studio.state(running)
     files = state.files
@@ -171,9 +112,39 @@ def test_a_renamed_object_goes_on(studio, running) -> None:
     assert not state.is_over
 
 
-def test_a_deleted_object_ends_its_run(studio, running) -> None:
+def test_B09_a_deleted_object_ends_its_run(studio, running) -> None:
     pid, state = studio.worker(), studio.state(running)
     studio.bpy.data.objects.remove(running)
+    studio.idle()
+    assert (state.exit_code, gone(pid)) == (130, True)
+
+
+def test_B09_another_scene_is_shown_and_the_run_goes_on_in_its_own(studio, running) -> None:
+    bpy, state = studio.bpy, studio.state(running)
+    own, other = bpy.context.scene, bpy.data.scenes.new("Other")
+    stood = other.frame_current
+    bpy.context.window_manager.windows[0].scene = other
+    files = state.files
+    studio.until(lambda: state.files > files + 3)
+    assert (state.errors, other.frame_current, running.users_scene[:]) == ([], stood, (own,))
+    own.collection.objects.unlink(running)  # moved, by the artist, to the scene that is shown
+    other.collection.objects.link(running)
+    files = state.files
+    studio.until(lambda: state.files > files + 3)
+    studio.live.stop(running.fluid_addon.token)
+    studio.idle()
+    assert (state.exit_code, state.errors) == (130, [])
+    bpy.data.scenes.remove(own)
+    assert studio.simulation.find(running.fluid_addon.token) == running
+    assert studio.state(running) is state
+    assert Path(state.bake).name == running["fluid_bake"]
+
+
+def test_B09_the_scene_of_a_run_is_deleted(studio, running) -> None:
+    pid, state = studio.worker(), studio.state(running)
+    own = studio.bpy.context.scene
+    studio.bpy.context.window_manager.windows[0].scene = studio.bpy.data.scenes.new("Other")
+    studio.bpy.data.scenes.remove(own)
     studio.idle()
     assert (state.exit_code, gone(pid)) == (130, True)
 
@@ -187,14 +158,21 @@ def test_loading_another_file_ends_every_run(studio, running) -> None:
     assert studio.live._drain() is None
 
 
-def test_disabling_the_add_on_ends_every_run(studio, running) -> None:
-    pid, state = studio.worker(), studio.state(running)
-    name = next(n for n in studio.bpy.context.preferences.addons.keys() if n.endswith(".fluid_addon"))  # noqa: SIM118
-    studio.bpy.ops.preferences.addon_disable(module=name)
-    assert (state.exit_code, gone(pid)) == (130, True)
-    assert not hasattr(studio.bpy.types, "FLUID_ADDON_OT_run_simulation")
-    assert studio.bpy.ops.preferences.addon_enable(module=name) == {"FINISHED"}
-    assert running.fluid_addon.token, "its settings came back"
+def test_B06_disabling_the_add_on_again_and_again_during_a_run(studio, running) -> None:
+    bpy = studio.bpy
+    token, threads = running.fluid_addon.token, set(threading.enumerate())
+    for _ in range(3):
+        pid, state = studio.worker(), studio.state(running)
+        begun = time.monotonic()
+        bpy.ops.preferences.addon_disable(module=EXTENSION)
+        assert time.monotonic() - begun < 3.0
+        assert (state.exit_code, gone(pid)) == (130, True), "neither a process nor a zombie"
+        assert not hasattr(bpy.types, "FLUID_ADDON_OT_run_simulation")
+        assert not studio.threads_beside(threads)
+        assert bpy.ops.preferences.addon_enable(module=EXTENSION) == {"FINISHED"}
+        assert running.fluid_addon.token == token, "its settings came back"
+        state = studio.start(running)
+        studio.until(lambda state=state: state.files > 0)
 
 
 def test_undo_takes_back_the_last_deed_and_not_the_run(studio, running) -> None:
@@ -279,7 +257,7 @@ def test_an_object_without_a_script_is_said(studio) -> None:
         studio.start(found)
 
 
-def test_a_file_of_a_newer_add_on_is_not_run(studio) -> None:
+def test_B14_a_file_of_a_newer_add_on_is_not_run(studio) -> None:
     found = studio.add()
     found.fluid_addon.format, found.fluid_addon.made_with = 2, "9.0.0"
     with pytest.raises(Exception, match=r'"Smoke" was made by Fluid Script 9\.0\.0, which is newer') as told:

@@ -129,7 +129,16 @@ def test_the_end_is_said(sidebar) -> None:
 
 
 def problem(**what: Any) -> dict[str, Any]:
-    return {"message": "It is wrong.", "hint": None, "file": "smoke.lua", "line": 3, "column": None, "text": "", **what}
+    return {
+        "code": "lua-error",
+        "message": "It is wrong.",
+        "hint": None,
+        "file": "smoke.lua",
+        "line": 3,
+        "column": None,
+        "text": "",
+        **what,
+    }
 
 
 def test_each_error_is_a_button_to_its_line_with_all_of_its_words(sidebar) -> None:

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.blender.conftest import children
 
 SCRIPT = """
 sim = FluidEngine.new{domain_size = {8, 8, 8}}
@@ -72,32 +78,111 @@ def names(texts) -> list[str]:
 # ===== Nothing runs by itself
 
 
-def test_no_script_runs_on_load_frame_change_render_or_undo(bpy, add_on, downloaded) -> None:
-    text = open_file(bpy, downloaded())
-    assert add_on.trust.untrusted_texts(text) == [text]
-    assert not add_on.by_name("blender.live").RUNS.is_busy
+class Watch:
+    """What Python does to this machine: processes that are started, files that are written. Blender's own C is quiet."""
+
+    WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+    CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.utime")
+    STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "os.startfile")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.is_on = False
+        sys.addaudithook(self._hear)  # for good
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.is_on:
+            return
+        if event in self.CHANGES or event in self.STARTS:
+            self.seen.append(f"{event} {arguments[:2]}")
+        elif event == "open" and isinstance(arguments[2], int) and arguments[2] & self.WRITING:
+            self.seen.append(f"open {arguments[0]}")
+
+
+@cache
+def the_watch() -> Watch:
+    return Watch()
+
+
+@contextmanager
+def nothing_happens(add_on) -> Iterator[None]:
+    """Inside, nothing runs, no process is started and no file is touched by the add-on."""
+    watch = the_watch()
+    watch.seen.clear()
+    started = children()
+    watch.is_on = True
+    try:
+        yield
+    finally:
+        watch.is_on = False
+    runs = add_on.live.RUNS
+    assert watch.seen == []
+    assert children() == started
+    assert not runs.is_busy
+    assert runs.poll() == []
+    assert all(runs.state(found.fluid_addon.token) is None for found in add_on.bpy.data.objects), "not even queued"
+
+
+def test_the_watch_sees_what_a_run_does(bpy, add_on, downloaded) -> None:
+    found = add_on.simulation.new_simulation(bpy.context.scene, write(bpy, "own.lua", SCRIPT), "Own")
+    add_on.bpy = bpy
+    with pytest.raises(AssertionError, match="cache.*subprocess"), nothing_happens(add_on):
+        add_on.live.start(found, bpy.context.scene)
+        add_on.live.wait(found.fluid_addon.token, lambda _event: None)
+
+
+@pytest.mark.parametrize("auto_run", [True, False])
+def test_B01_opening_a_downloaded_file_does_nothing(bpy, add_on, downloaded, auto_run) -> None:
+    path = downloaded(helper="-- registered, as a Python text that runs on load")
+    open_file(bpy, path)
+    for text in bpy.data.texts:
+        text.use_module = True
+    bpy.ops.wm.save_mainfile()
+    add_on.bpy = bpy
+    paths = bpy.context.preferences.filepaths
+    before, paths.use_scripts_auto_execute = paths.use_scripts_auto_execute, auto_run
+    try:
+        with nothing_happens(add_on):
+            bpy.ops.wm.open_mainfile(filepath=str(path), use_scripts=auto_run)
+            bpy.ops.wm.revert_mainfile(use_scripts=auto_run)
+    finally:
+        paths.use_scripts_auto_execute = before
+    text = bpy.data.texts["smoke.lua"]
+    assert text.use_module and text in add_on.trust.untrusted_texts(text)
+    assert not (path.parent / "cache").exists()
+
+
+def test_B02_nothing_runs_on_frame_change_render_undo_append_link_or_save(bpy, add_on, downloaded, tmp_path) -> None:
+    library = downloaded(name="library.blend")
+    open_file(bpy, downloaded())
+    add_on.bpy = bpy
     scene = bpy.context.scene
-    token = bpy.data.objects["Smoke"].fluid_addon.token
-    bpy.ops.ed.undo_push(message="before")
-    for frame in (2, 5, 1):
-        scene.frame_set(frame)
     scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     scene.collection.objects.link(scene.camera)
     scene.render.engine, scene.cycles.samples = "CYCLES", 1
     scene.render.resolution_x = scene.render.resolution_y = 8
-    bpy.ops.render.render()
-    bpy.ops.ed.undo_push(message="after")
-    bpy.ops.ed.undo()
-    bpy.ops.ed.redo()
-    bpy.ops.wm.revert_mainfile()
-    runs = add_on.live.RUNS
-    assert not runs.is_busy
-    assert runs.state(token) is None, "it was not even queued"
-    assert runs.poll() == []
+    bpy.ops.ed.undo_push(message="before")
+    with nothing_happens(add_on):
+        for frame in (2, 5, 1):
+            scene.frame_set(frame)
+        bpy.ops.render.render()
+        bpy.data.objects["Smoke"].location.x = 1.0
+        bpy.ops.ed.undo_push(message="after")
+        bpy.ops.ed.undo()
+        bpy.ops.ed.redo()
+        bpy.ops.wm.append(directory=str(library / "Object") + "/", filename="Smoke")
+        bpy.ops.wm.link(directory=str(library / "Object") + "/", filename="Smoke", instance_collections=False)
+        bpy.ops.wm.link(directory=str(library / "Text") + "/", filename="smoke.lua")
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "kept.blend"))
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "copy.blend"), copy=True)
+        bpy.ops.wm.revert_mainfile()
+    assert len([found for found in bpy.data.objects if found.fluid_addon.token]) == 3
+    assert all(add_on.trust.untrusted_texts(text) for text in bpy.data.texts)
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("operator", ["run_simulation", "check_script"])
-def test_run_and_check_refuse_a_script_that_is_not_trusted(bpy, add_on, downloaded, operator) -> None:
+def test_B03_run_and_check_refuse_a_script_that_is_not_trusted(bpy, add_on, downloaded, operator) -> None:
     open_file(bpy, downloaded())
     with pytest.raises(RuntimeError, match=r'"smoke.lua" came with a file, and you have not trusted it yet\. Read it'):
         getattr(bpy.ops.fluid_addon, operator)("EXEC_DEFAULT", name="Smoke")
@@ -149,7 +234,7 @@ def test_a_text_that_came_with_a_file_is_a_stranger_until_it_is_trusted(bpy, add
     assert add_on.trust.untrusted_texts(text) == []
 
 
-def test_trust_is_lost_with_any_change_and_comes_back_with_the_content(bpy, add_on, downloaded) -> None:
+def test_B03_trust_is_lost_with_any_change_and_comes_back_with_the_content(bpy, add_on, downloaded) -> None:
     text = open_file(bpy, downloaded())
     add_on.trust.trust_texts([text])
     trusted = text.as_string()
@@ -417,7 +502,7 @@ def test_where_trust_cannot_be_written_down_the_run_goes_on(bpy, add_on, downloa
     add_on.live.RUNS.close()
 
 
-def test_what_was_changed_behind_the_dialog_is_not_trusted(bpy, add_on, downloaded) -> None:
+def test_B03_what_was_changed_behind_the_dialog_is_not_trusted(bpy, add_on, downloaded) -> None:
     text = open_file(bpy, downloaded())
     seen = add_on.trust_dialog._state(add_on.trust.untrusted_texts(text))
     text.write("-- and now for something else")
@@ -446,7 +531,7 @@ def whole(line: str) -> list[str]:
     return [line]
 
 
-def test_the_source_is_shown_line_by_line_as_lua_counts(add_on) -> None:
+def test_B03_the_source_is_shown_line_by_line_as_lua_counts(add_on) -> None:
     shown = list(add_on.trust_dialog.shown_lines("a\r\n\n\tb\n", whole, 100))
     assert shown == [(1, "a"), (2, ""), (3, "    b")]
     assert list(add_on.trust_dialog.shown_lines("", whole, 100)) == [(1, "")]

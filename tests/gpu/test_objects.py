@@ -11,7 +11,6 @@ import pytest
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition, part
 from fluid_addon.engine.solver import SolverDefinition
-from fluid_addon.gpu.binding import vk
 from fluid_addon.gpu.device import Device
 from fluid_addon.gpu.disk_cache import read_cached, write_cached
 from fluid_addon.gpu.kernel import KernelLibrary
@@ -230,23 +229,3 @@ def test_what_a_device_cannot_do_is_said_before_it_is_tried():
         assert caught.value.code == "device-feature"
     finally:
         engine.close()
-
-
-def test_a_lost_device_is_said_once_and_for_all_and_lets_go():
-    """The loss itself is the driver's answer to a submission; from there on it is our code that answers."""
-    engine = FluidEngine(domain_size=(4, 4, 4))
-    use(engine)
-    execution = engine._simulation.parts[0].execution
-    execution.wait_all()
-    with pytest.raises(FluidError) as caught:
-        execution._failed(vk.VK_ERROR_DEVICE_LOST, "advect")
-    assert caught.value.code == "device-lost"
-    assert 'was lost during "advect"' in str(caught.value)
-    with pytest.raises(FluidError, match=r'"[^"]+" was lost during "advect" in frame 2\.'):
-        engine.step(1.0)
-    for action in (lambda: engine.step(1.0), lambda: engine.reduce("a", "sum"), engine.finish):
-        with pytest.raises(FluidError) as caught:
-            action()
-        assert caught.value.code == "device-lost"
-    engine.close()
-    assert live_counts() == {}

@@ -10,12 +10,14 @@ from fluid_addon.gpu.rounding import rounded_as_written
 
 SOURCE = """#version 460
 #extension GL_EXT_scalar_block_layout : require
+#extension GL_EXT_buffer_reference : require
 layout(local_size_x = 1) in;
-layout(set = 0, binding = 1, scalar) buffer Values { float v[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 4) buffer Values { float v[]; };
+layout(set = 0, binding = 1, scalar) uniform Addresses { Values values; };
 void main() {
-    mat2 m = mat2(v[0], v[1], v[2], v[3]);
-    precise float known = v[4] * v[5] + v[6];
-    v[7] = mix(dot(m * vec2(v[0], -v[1]), vec2(v[2] / v[3])), known, v[8]) - float(int(v[9]) * 3 + 1);
+    mat2 m = mat2(values.v[0], values.v[1], values.v[2], values.v[3]);
+    precise float known = values.v[4] * values.v[5] + values.v[6];
+    values.v[7] = mix(dot(m * vec2(values.v[0], -values.v[1]), vec2(values.v[2] / values.v[3])), known, values.v[8]) - float(int(values.v[9]) * 3 + 1);
 }
 """
 ARITHMETIC = {

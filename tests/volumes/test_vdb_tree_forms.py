@@ -27,12 +27,17 @@ def mask(*on: int, slots: int = SLOTS) -> bytes:
     return np.packbits(bits, bitorder="little").tobytes()
 
 
+def blosc_of(raw: bytes) -> bytes:
+    """Blosc's format for what it could not make smaller."""
+    return struct.pack("<4B3i", 2, 1, 2, 4, len(raw), max(1, len(raw)), len(raw) + 16) + raw
+
+
 def packed(values: np.ndarray, compression: int, squeeze: bool) -> bytes:
     raw = values.tobytes()
     if not compression & (ZIP | BLOSC):
         return raw
     if squeeze:
-        content = zlib.compress(raw)
+        content = zlib.compress(raw) if compression & ZIP else blosc_of(raw)
         return struct.pack("<q", len(content)) + content
     return struct.pack("<q", -len(raw)) + raw
 

@@ -2,24 +2,23 @@
 -- The standard libraries as a script sees them. What Lua's own functions lack is a limit on the work that they do in
 -- C, where the clock cannot interrupt them: here each is refused where it could run for long, and counted otherwise.
 
-local lua, border = ...
+local lua, border, patterns = ...
 local ask, where, settle, settled = border.ask, border.where, border.settle, border.settled
 local error, next, pcall, rawget, rawlen, select = lua.error, lua.next, lua.pcall, lua.rawget, lua.rawlen, lua.select
 local setmetatable, tonumber, tostring, type, xpcall =
   lua.setmetatable, lua.tonumber, lua.tostring, lua.type, lua.xpcall
 local raw_getmetatable, load = lua.raw_getmetatable, lua.load
+local order, shown = border.order, border.order.shown
 local coroutine, math, string, table, utf8 = lua.coroutine, lua.math, lua.string, lua.table, lua.utf8
 local find, match, gmatch, gsub, rep, format = string.find, string.match, string.gmatch, string.gsub, string.rep, string.format
 local byte, lower, reverse, sub, upper = string.byte, string.lower, string.reverse, string.sub, string.upper
 local concat, insert, move, remove, sort, unpack = table.concat, table.insert, table.move, table.remove, table.sort, table.unpack
-local exp, log = math.exp, math.log
 local co_close, co_resume, co_running, co_status = coroutine.close, coroutine.resume, coroutine.running, coroutine.status
 
 local _ENV <const> = nil
 
 local MAX_STRING = 256 * 1024 * 1024 -- bytes of one string.rep
 local MAX_ELEMENTS = 1e7 -- of a table that one function walks in C
-local MAX_STEPS = log(1e9) -- of one pattern match at the very worst: some seconds, for a pattern made to take them
 local MAX_PRINTED = 65536 -- bytes of one value; the host cuts lines far shorter
 
 -- Every million steps of work in C, look at the clock.
@@ -31,6 +30,8 @@ local function spend(steps)
     border.check_limits()
   end
 end
+
+local check_pattern = patterns(lua, spend)
 
 -- A call through this is no tail call, so that Lua can name the function in "bad argument #1 to 'find'".
 local function pass(...) return ... end
@@ -54,62 +55,6 @@ function strings.rep(s, n, separator)
     spend(one * tonumber(n))
   end
   return (rep(s, n, separator))
-end
-
--- How a pattern's work grows with the length n of its subject: n ^ exponent * 2 ^ optional at worst. What repeats at
--- the very end never has to be tried again, and an anchored pattern starts only once.
-local function growth_of(pattern)
-  local exponent, optional, trailing = 0, 0, false
-  local at, last = 1, #pattern
-  local anchored = sub(pattern, 1, 1) == "^"
-  while at <= last do
-    local c = sub(pattern, at, at)
-    local single = true
-    if c == "%" then
-      local class = sub(pattern, at + 1, at + 1)
-      at = at + 2
-      if class == "b" then
-        at, exponent, single = at + 2, exponent + 1, false
-      end
-    elseif c == "[" then
-      at = sub(pattern, at + 1, at + 1) == "^" and at + 2 or at + 1
-      repeat -- the first character of a set may be a ]
-        at = at + (sub(pattern, at, at) == "%" and 2 or 1)
-      until at > last or sub(pattern, at, at) == "]"
-      at = at + 1
-    elseif c == "(" or c == ")" then
-      at, single = at + 1, false
-    else
-      at = at + 1
-    end
-    local suffix = single and sub(pattern, at, at) or ""
-    if suffix == "*" or suffix == "+" or suffix == "-" then
-      at, exponent, trailing = at + 1, exponent + 1, true
-    elseif suffix == "?" then
-      at, optional, trailing = at + 1, optional + 1, false
-    elseif c ~= ")" and c ~= "(" then
-      trailing = false
-    end
-  end
-  if trailing then exponent = exponent - 1 end
-  return exponent + (anchored and 0 or 1), optional
-end
-
-local growths, growths_known = {}, 0
-
-local function check_pattern(s, pattern)
-  if type(s) ~= "string" or type(pattern) ~= "string" then return end
-  local growth = growths[pattern]
-  if not growth then
-    if #pattern > 2000 then error("pattern too long", 3) end
-    if growths_known > 500 then growths, growths_known = {}, 0 end
-    local exponent, optional = growth_of(pattern)
-    growth = {exponent, optional * log(2)}
-    growths[pattern], growths_known = growth, growths_known + 1
-  end
-  local steps = growth[1] * log(#s + 1) + growth[2]
-  if steps > MAX_STEPS then error("pattern too expensive for a text of " .. #s .. " characters", 3) end
-  spend(exp(steps))
 end
 
 function strings.find(s, pattern, init, plain)
@@ -145,7 +90,29 @@ local function counted(s)
   return s
 end
 
-function strings.format(...) return counted(format(...)) end
+-- Addresses are no text: what has no name is shown by its number (order.lua), and "%p" is refused.
+local function named(pattern, ...)
+  local values, at = {...}, 0
+  for kind in gmatch(pattern, "%%[-+ #0-9.]*(.)") do
+    if kind == "p" then error("invalid conversion '%p' to 'format': scripts see no addresses", 3) end
+    if kind ~= "%" then
+      at = at + 1
+      if kind == "s" then values[at] = shown(values[at]) end
+    end
+  end
+  return pattern, unpack(values, 1, select("#", ...))
+end
+
+function strings.format(pattern, ...)
+  local special = type(pattern) == "string" and find(pattern, "p", 1, true)
+  for i = 1, select("#", ...) do
+    local kind = type((select(i, ...)))
+    special = special or kind == "table" or kind == "function" or kind == "thread"
+  end
+  if special and type(pattern) == "string" then return counted(format(named(pattern, ...))) end
+  return counted(format(pattern, ...))
+end
+
 function strings.lower(s) return counted(lower(s)) end
 function strings.reverse(s) return counted(reverse(s)) end
 function strings.sub(s, i, j) return counted(sub(s, i, j)) end
@@ -198,14 +165,9 @@ function tables.move(a, from, to, at, ...)
   return (move(a, from, to, at, ...))
 end
 
-local function ascending(a, b) return a < b end
-
 function tables.sort(t, before)
-  -- A comparison in Lua can be interrupted by the clock; that of C cannot.
-  local length = length_of(t)
-  spend(10 * length)
-  if length > 10000 and before == nil then before = ascending end
-  return pass(sort(t, before))
+  if type(t) ~= "table" or (before ~= nil and type(before) ~= "function") then return pass(sort(t, before)) end
+  order.sort(t, length_of(t), before)
 end
 
 function tables.unpack(t, i, j)
@@ -280,12 +242,17 @@ end
 -- ===== base
 
 local base = {
-  assert = lua.assert, error = error, getmetatable = lua.getmetatable, ipairs = lua.ipairs, next = next,
-  pairs = lua.pairs, rawequal = lua.rawequal, rawget = rawget, rawlen = rawlen, rawset = lua.rawset, select = select,
-  tonumber = tonumber, tostring = tostring, type = type, _VERSION = lua.version,
+  assert = lua.assert, error = error, getmetatable = lua.getmetatable, ipairs = lua.ipairs, next = order.next,
+  pairs = order.pairs, rawequal = lua.rawequal, rawget = rawget, rawlen = rawlen, rawset = lua.rawset, select = select,
+  tonumber = tonumber, type = type, _VERSION = lua.version,
   coroutine = coroutines, math = maths, string = strings, table = tables, utf8 = copy(utf8),
 }
 base._G = base
+
+function base.tostring(...)
+  if select("#", ...) == 0 then return pass(tostring()) end
+  return (shown((...)))
+end
 
 function base.pcall(...)
   return settled(pcall(...))
@@ -304,7 +271,10 @@ function base.setmetatable(t, meta)
   if type(meta) == "table" and rawget(meta, "__gc") ~= nil then
     error('scripts have no "__gc"; use a <close> variable', 2)
   end
-  return (setmetatable(t, meta))
+  setmetatable(t, meta)
+  -- When memory is freed is different in every run, so a script must not see it: weak tables keep what they hold.
+  if meta and rawget(meta, "__mode") ~= nil then lua.rawset(meta, "__mode", nil) end
+  return t
 end
 
 local function read_pieces(reader)
@@ -346,7 +316,7 @@ function base.print(...)
   local parts = {}
   for i = 1, select("#", ...) do
     if i > 200 then break end
-    parts[i] = sub(tostring((select(i, ...))), 1, MAX_PRINTED)
+    parts[i] = sub(shown((select(i, ...))), 1, MAX_PRINTED)
   end
   ask("print", concat(parts, "\t"))
 end

@@ -4,7 +4,7 @@
 -- `host` is the only thing of Python in this state, and only closures of these files hold it. Strings, numbers and
 -- booleans cross it; no table and no Python object does. The other chunks are trusted files, compiled here.
 
-local host, libraries_source, encoder_source, engine_source, vocabulary = ...
+local host, vocabulary, order_source, patterns_source, libraries_source, encoder_source, engine_source = ...
 
 local lua = {
   assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, load = load, next = next,
@@ -70,7 +70,7 @@ local function where()
 end
 
 local function check_limits()
-  if ask("poll") then ask("stop", where()) end
+  if ask("poll", where()) then ask("stop", where()) end
 end
 
 function hook()
@@ -100,7 +100,7 @@ end
 
 local border = {
   ask = ask, where = where, check_limits = check_limits, settle = settle, settled = settled, raise_stop = raise_stop,
-  hooked_coroutine = hooked_coroutine, vocabulary = vocabulary,
+  hooked_coroutine = hooked_coroutine, vocabulary = vocabulary, getinfo = getinfo,
   is_stopped = function() return stopped end,
 }
 
@@ -114,8 +114,9 @@ function border.compile(source, chunk, kind)
 end
 
 local trusted = "=[fluid]"
+border.order = load(order_source, trusted, "t", {})(lua, border)
 border.encode = load(encoder_source, trusted, "t", {})(lua, border)
-env = load(libraries_source, trusted, "t", {})(lua, border)
+env = load(libraries_source, trusted, "t", {})(lua, border, load(patterns_source, trusted, "t", {}))
 load(engine_source, trusted, "t", {})(lua, border, env)
 
 -- ----- The outcome of a run, as text for the host

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""glslang in a process of its own, which is started for the first shader, kept for the next ones, and can be lost."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import tempfile
+import threading
+from functools import cache
+from typing import IO
+
+from ..child_process import child_command, child_environment, child_flags
+from ..faults import FAULTS_VARIABLE
+from .compiler_child import SPIRV
+
+__all__ = ["CompilerLost", "CompilerProcess", "ShaderRefused", "shared_compiler"]
+
+SECONDS = 10.0  # for one shader; the largest of ours takes a tenth of one
+_LAST_WORDS = 200  # characters
+#: What a Python of ours needs of its surroundings, and nothing else.
+_KEPT = frozenset(
+    ("PYTHONPATH", "PATH", "HOME", "LD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "TEMP", "TMP", "TMPDIR", FAULTS_VARIABLE)
+)
+
+
+class ShaderRefused(Exception):
+    """The shader is wrong; the text is the compiler's log."""
+
+
+class CompilerLost(Exception):
+    """The compiler died or had to be ended; the text continues "the GLSL compiler …"."""
+
+
+class CompilerProcess:
+    """Compiles in a child process, one shader after another; a new child takes the place of one that was lost.
+
+    Args:
+        seconds: after which a compile is given up.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] | None = None
+        self._turn = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child, where there is one."""
+        return self._process.pid if self._process else None
+
+    def compile(self, source: str, headers: dict[str, str]) -> bytes:
+        """SPIR-V of a shader.
+
+        Raises:
+            ShaderRefused, CompilerLost.
+        """
+        request = json.dumps([source, headers]).encode()
+        with self._turn:
+            process = self._started()
+            late = threading.Event()
+
+            def give_up() -> None:
+                late.set()
+                process.kill()
+
+            timer = threading.Timer(self._seconds, give_up)
+            timer.daemon = True
+            timer.start()
+            try:
+                kind, content = _exchange(process, request)
+            except (OSError, EOFError):
+                timer.cancel()
+                raise CompilerLost(self._ending(late.is_set())) from None
+            except BaseException:  # an interrupt: an answer that comes later is none to the next request
+                process.kill()
+                self._ending(late=False)
+                raise
+            finally:
+                timer.cancel()
+        if kind == SPIRV:
+            return content
+        raise ShaderRefused(content.decode("utf-8", "replace"))
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is not None:
+            self._ending(late=False)  # it was ended between two shaders
+        if self._process is None:
+            environment = {name: value for name, value in child_environment().items() if name.upper() in _KEPT}
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+            try:
+                self._process = subprocess.Popen(
+                    child_command("fluid_addon.gpu.compiler_child"),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._errors,
+                    cwd=tempfile.gettempdir(),
+                    env=environment,
+                    creationflags=child_flags(),
+                )
+            except OSError as error:
+                self._errors.close()
+                raise CompilerLost(f"could not be started: {error.strerror or error}") from error
+        return self._process
+
+    def _ending(self, late: bool) -> str:
+        """Bury the child; how it ended."""
+        process, errors = self._process, self._errors
+        assert process is not None and errors is not None, "there is a child to bury"
+        self._process = None
+        for stream in (process.stdin, process.stdout):
+            try:
+                stream and stream.close()
+            except OSError:  # what was never sent
+                pass
+        try:
+            code = process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        errors.seek(0, os.SEEK_END)
+        errors.seek(max(0, errors.tell() - 8192))
+        words = _last_words(errors.read().decode("utf-8", "replace"))
+        errors.close()
+        if late:
+            return f"took longer than {self._seconds:g} seconds"
+        return f"ended: {words}" if words else f"ended with code {code}"
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        with self._turn:
+            if self._process is not None:
+                self._ending(late=False)
+
+
+def _exchange(process: subprocess.Popen[bytes], request: bytes) -> tuple[bytes, bytes]:
+    """Send a request and wait for its answer. Raises OSError or EOFError where the other side is gone."""
+    assert process.stdin is not None and process.stdout is not None, "both are pipes"
+    process.stdin.write(len(request).to_bytes(4, "little") + request)
+    process.stdin.flush()
+    head = process.stdout.read(5)
+    length = int.from_bytes(head[1:], "little")
+    content = process.stdout.read(length)
+    if len(head) < 5 or len(content) < length:
+        raise EOFError
+    return head[:1], content
+
+
+def _last_words(log: str) -> str:
+    """What a process said about its end: Python's line about a crash, or the last line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    fatal = [line for line in lines if line.startswith("Fatal Python error")]
+    return (fatal or lines or [""])[-1][:_LAST_WORDS].rstrip(".")
+
+
+@cache
+def shared_compiler() -> CompilerProcess:
+    """The one of this process, which ends with it."""
+    shared = CompilerProcess()
+    atexit.register(shared.close)
+    return shared

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How recordings are cut so that no submission keeps a device for long: a desktop's watchdog resets it after 2 s.
+
+How long a kernel takes is found out when a recording with large dispatches runs for the first time: each command by
+itself, a dispatch in pieces that grow as long as they are quick. From then on what would take too long is cut, and what
+is cut is spread over several submissions; what is quick stays one command buffer. Workgroups do not know of each other,
+so pieces give the same bits as the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from .recording import Command, Copy, CopyRegions, Dispatch, Recording
+
+__all__ = ["TOO_LONG_SECONDS", "is_paced", "run_growing", "submissions"]
+
+#: What a piece of a dispatch, and a submission, may take.
+PIECE_SECONDS = 0.25
+SUBMISSION_SECONDS = 0.5
+#: A submission that is seen to take longer has its recording timed anew: values have changed what its kernels do.
+TOO_LONG_SECONDS = 1.0
+
+LARGE = 1 << 18  # invocations of a dispatch from which on its kernel is timed before it runs in one piece
+FIRST = 1 << 14  # invocations of the first piece, which may be slow for being the first: drivers compile then
+GROWTH = 8
+SURE_SECONDS = 0.02  # pieces that take less say little: the way to the device and back is a part of it
+COPIED_BYTES_PER_SECOND = 4e9  # over a slow bus
+
+
+def _cut_axis(dispatch: Dispatch) -> int:
+    """The slowest axis with more than one workgroup: cut there, workgroups keep the numbers that follow from places."""
+    return max((axis for axis in range(3) if dispatch.groups[axis] > 1), default=0)
+
+
+def _layers(dispatch: Dispatch, first: int, count: int) -> Dispatch:
+    """So many layers of workgroups along the axis at which a dispatch is cut."""
+    axis = _cut_axis(dispatch)
+    base, groups = list(dispatch.base), list(dispatch.groups)
+    base[axis] += first
+    groups[axis] = count
+    return replace(dispatch, base=(base[0], base[1], base[2]), groups=(groups[0], groups[1], groups[2]))
+
+
+def _invocations(dispatch: Dispatch) -> int:
+    return math.prod(dispatch.groups) * math.prod(dispatch.kernel.workgroup)
+
+
+def _is_large(dispatch: Dispatch) -> bool:
+    return _invocations(dispatch) >= LARGE
+
+
+def is_paced(recording: Recording) -> bool:
+    """Whether it is known how long the large dispatches of a recording take."""
+    large = (command for command in recording if isinstance(command, Dispatch) and _is_large(command))
+    return all(dispatch.kernel.seconds_per_group is not None for dispatch in large)
+
+
+def run_growing(dispatch: Dispatch, timed: Callable[[Dispatch], float], warm: bool) -> None:
+    """Run a dispatch in pieces, and let its kernel know how long they took.
+
+    Args:
+        timed: runs a piece to its end; seconds.
+        warm: the kernel ran before, so that its first piece tells of it as well.
+    """
+    length = dispatch.groups[_cut_axis(dispatch)]
+    layer = math.prod(dispatch.groups) // length
+    size = max(1, FIRST * length // _invocations(dispatch)) if _is_large(dispatch) else length
+    times: list[tuple[int, float]] = []
+    done = 0
+    while done < length:
+        count = min(size, length - done)
+        seconds = timed(_layers(dispatch, done, count))
+        bearable = int(count * PIECE_SECONDS / (2 * max(seconds, 1e-9)))  # half: the next layers may be slower
+        if done or warm:
+            times.append((count * layer, seconds))
+        else:
+            bearable = max(bearable, count)
+        size = max(1, min(bearable, GROWTH * count))
+        done += count
+    if times:
+        slow = [seconds / groups for groups, seconds in times if seconds >= SURE_SECONDS]
+        mean = sum(seconds for _, seconds in times) / sum(groups for groups, _ in times)
+        dispatch.kernel.took(max([mean, *slow]))
+
+
+def _seconds(command: Command) -> float:
+    """What a command is expected to take."""
+    match command:
+        case Dispatch():
+            return (command.kernel.seconds_per_group or 0.0) * math.prod(command.groups)
+        case Copy():
+            return command.size / COPIED_BYTES_PER_SECOND
+        case CopyRegions():
+            return float(command.regions[:, 2].sum()) / COPIED_BYTES_PER_SECOND
+    return 0.0
+
+
+def _pieces(command: Command) -> Iterable[Command]:
+    count = math.ceil(_seconds(command) / PIECE_SECONDS)
+    if count <= 1 or not isinstance(command, Dispatch | Copy):
+        return [command]
+    if isinstance(command, Dispatch):
+        ends = _ends(command.groups[_cut_axis(command)], count)
+        return [_layers(command, first, end - first) for first, end in zip([0, *ends], ends, strict=False)]
+    ends = [8 * end for end in _ends(command.size // 8, count)]
+    ends[-1] = command.size
+    return [_bytes(command, first, end - first) for first, end in zip([0, *ends], ends, strict=False)]
+
+
+def _ends(length: int, count: int) -> list[int]:
+    """Where so many nearly equal pieces end, at most one for each unit of the length."""
+    count = min(length, count)
+    return [length * (number + 1) // count for number in range(count)]
+
+
+def _bytes(copy: Copy, first: int, size: int) -> Copy:
+    return replace(copy, size=size, source_offset=copy.source_offset + first, target_offset=copy.target_offset + first)
+
+
+def submissions(recording: Recording) -> list[list[Command]]:
+    """The commands of a recording in pieces, by the submissions that they go into: one, where it is quick."""
+    found: list[list[Command]] = [[]]
+    filled = 0.0
+    for command in recording:
+        for piece in _pieces(command):
+            seconds = _seconds(piece)
+            if filled and filled + seconds > SUBMISSION_SECONDS:
+                found.append([])
+                filled = 0.0
+            found[-1].append(piece)
+            filled += seconds
+    return found

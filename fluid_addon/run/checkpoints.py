@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The checkpoints of one run: when one is made, what it says, and how a run goes on from one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import VERSION
+from ..diagnostics import FluidError, fail
+from ..engine import FluidEngine
+from ..engine.journal import Journal, mismatch
+from ..volumes.bake import Bake, damage
+from ..volumes.cache import bakes_in
+from ..volumes.checkpoint import CheckpointFile, CheckpointSummary, CheckpointWriter, latest_checkpoint, open_checkpoint
+from .request import RunRequest
+
+__all__ = ["Checkpoints", "Resumption", "bake_to_resume", "digest"]
+
+#: Checkpoints that are kept: should the newest be damaged, the one before is not.
+KEPT = 2
+#: A checkpoint waits for this many times as long as the last one took: 5 % of the time at most goes into them.
+SHARE = 20
+#: Frames before a checkpoint whose checksums are looked at; a crash damages what was written last.
+LOOKED_AT = 3
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def bake_to_resume(output: Path, name: str) -> Path:
+    """The newest bake of a script in a folder, if a run can go on in it. Raises FluidError checkpoint-missing."""
+    own = [bake for bake in bakes_in(output) if bake.name == name and not bake.problem]
+    if not own:
+        raise fail("checkpoint-missing", f'There is no bake of "{name}" in "{output}" to go on with.', _WITHOUT)
+    folder = own[-1].folder
+    if latest_checkpoint(folder) is None:
+        finished = Bake.open(folder).head.get("finished")
+        why = "is finished" if finished else "has no checkpoint"
+        raise fail("checkpoint-missing", f'The last bake of "{name}", "{folder}", {why}.', _WITHOUT)
+    return folder
+
+
+_WITHOUT = "Run it without --resume; the first checkpoint of a run comes after half a minute."
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What a run goes on from.
+
+    Attributes:
+        files: paths of the exports up to there.
+        run: what the checkpoint says of the run.
+        path: of its file.
+    """
+
+    summary: CheckpointSummary
+    path: Path
+    files: tuple[str, ...]
+    run: dict[str, Any]
+
+
+def choose(bake: Bake, last_frame: int | None, note: Callable[[str], None]) -> Resumption:
+    """The newest checkpoint that is whole, and whose files are.
+
+    Args:
+        last_frame: later checkpoints do not count.
+        note: told why a newer one is passed over.
+
+    Raises:
+        FluidError: checkpoint-missing.
+    """
+    listed = [found for found in bake.checkpoints if last_frame is None or found.frame <= last_frame]
+    for summary in reversed(listed):
+        path = bake.folder / summary.path
+        try:
+            with open_checkpoint(path) as found:
+                files = _files(found)
+                wrong = _wrong_file(bake, files)
+                if wrong is None:
+                    return Resumption(summary, path, tuple(path for path, _, _ in files), found.run)
+                note(f"The checkpoint of frame {summary.frame} is passed over: {wrong}.")
+        except FluidError as error:
+            note(f"The checkpoint of frame {summary.frame} is passed over: {error}")
+    why = "has no checkpoint that can be used" if bake.checkpoints else "has no checkpoint"
+    raise fail("checkpoint-missing", f'The bake "{bake.folder.name}" {why}.', _WITHOUT)
+
+
+def _files(found: CheckpointFile) -> list[tuple[str, int, int]]:
+    files = found.run.get("files")
+    if not isinstance(files, list) or not isinstance(found.run.get("journal"), list):
+        raise fail("checkpoint-corrupt", f'The checkpoint "{found.path.name}" has no list of files or no journal.')
+    return [(str(path), int(size), int(crc32)) for path, size, crc32 in files]
+
+
+def _wrong_file(bake: Bake, files: Sequence[tuple[str, int, int]]) -> str | None:
+    """What is wrong with the first file that is not as the checkpoint knows it."""
+    by_path = {frame.path: frame for frame in bake.frames}
+    for number, (path, size, crc32) in enumerate(files):
+        frame = by_path.get(path)
+        if frame is None or (frame.size, frame.crc32) != (size, crc32):
+            return f'"{path}" is no longer in the bake as it was'
+        why = damage(bake.folder, frame, checksum=number >= len(files) - LOOKED_AT)
+        if why is not None:
+            return f'"{path}" {why}'
+    return None
+
+
+class Checkpoints:
+    """Makes the checkpoints of a run, and lets it go on from one.
+
+    Args:
+        sources: the texts that the script has loaded so far, by name.
+        open_bake: the run's bake, made if need be, for a device.
+        note: told what could not be done.
+        emit: told of each checkpoint: (frame, bytes).
+    """
+
+    def __init__(
+        self,
+        request: RunRequest,
+        journal: Journal,
+        engines: Sequence[FluidEngine],
+        *,
+        script: Callable[[], str],
+        sources: Callable[[], Mapping[str, str]],
+        open_bake: Callable[[], Bake],
+        note: Callable[[str], None],
+        emit: Callable[[int, int], None],
+    ) -> None:
+        self._request, self._journal, self._engines = request, journal, engines
+        self._script, self._sources, self._open_bake = script, sources, open_bake
+        self._note, self._emit = note, emit
+        self._last, self._pause = time.monotonic(), request.checkpoint_seconds
+        self._saved_at = 0  # entries of the journal
+        self._resumption: Resumption | None = None
+        journal.arrived = self._arrive
+
+    # ----- going on
+
+    def resume(self, bake: Bake) -> tuple[Resumption, Bake]:
+        """Prepare to go on in a bake, or in a copy of it where the artist accepts changes.
+
+        Raises:
+            FluidError: checkpoint-missing, checkpoint-mismatch, checkpoint-corrupt, disk-full, disk-error.
+        """
+        chosen = choose(bake, self._request.last_frame, self._note)
+        differences = self._differences(chosen.run)
+        if differences and not self._request.accept_changes:
+            raise mismatch(differences)
+        if differences:
+            changes = "; ".join(differences)
+            self._note(f"The run goes on from frame {chosen.summary.frame} with changes, in a new bake: {changes}.")
+            head = {"script_hash": digest(self._script()), "details": self._request.details}
+            bake = bake.copy_to(Path(self._request.output), chosen.files, head)
+        try:
+            self._journal.replay(chosen.run["journal"])
+        except (TypeError, ValueError) as error:
+            raise fail("checkpoint-corrupt", f'The journal of "{chosen.path.name}" cannot be read: {error}.') from error
+        self._resumption = chosen
+        return chosen, bake
+
+    def _own(self) -> dict[str, Any]:
+        """What a run has to have in common with the one that it goes on with."""
+        parameters = json.loads(json.dumps(self._request.parameters))
+        return {"script": digest(self._script()), "parameters": parameters, "version": VERSION}
+
+    def _differences(self, run: Mapping[str, Any]) -> list[str]:
+        own, found = self._own(), []
+        if run.get("script") != own["script"]:
+            found.append("the script was changed")
+        before, now = run.get("parameters"), own["parameters"]
+        before = before if isinstance(before, dict) else {}
+        for name in sorted(before.keys() | now.keys()):
+            if before.get(name) != now.get(name):
+                found.append(f'"{name}" is {_shown(now.get(name))}, and it was {_shown(before.get(name))}')
+        if run.get("version") != own["version"]:
+            found.append(f"Fluid Script is {own['version']}, and it was {run.get('version')}")
+        return found
+
+    def _arrive(self) -> None:
+        """The script has come to where the checkpoint was made."""
+        chosen = self._resumption
+        assert chosen is not None, "or nothing would be replayed"
+        changed = [name for name, was in chosen.run["sources"].items() if self._texts().get(name, was) != was]
+        if changed and not self._request.accept_changes:
+            listed = ", ".join(f'"{name}"' for name in sorted(changed))
+            raise mismatch([f"the module {listed} was changed"])
+        with open_checkpoint(chosen.path) as found:
+            for number, (engine, state) in enumerate(zip(self._engines, found.run["engines"], strict=True)):
+                engine.restore_state(state, f"{number}/", found)
+        device = self._engines[0].device if self._engines else ""
+        if device != chosen.run["device"]:
+            self._note(f'The run goes on on "{device}"; it began on "{chosen.run["device"]}", which rounds otherwise.')
+        self._last = time.monotonic()
+        self._saved_at = len(self._journal.entries)
+
+    def _texts(self) -> dict[str, str]:
+        return {name: digest(text) for name, text in self._sources().items()}
+
+    # ----- making them
+
+    def after_frame(self, frame: int) -> None:
+        """Make a checkpoint where it is time for one, and of the run's last frame: a longer run can go on from there.
+
+        A disk that cannot take it is a note.
+
+        Raises:
+            FluidError: of what was under way: `not-a-number`, `cancelled`, `device-lost`.
+        """
+        due = time.monotonic() - self._last >= self._pause or frame == self._request.last_frame
+        if due and self._request.checkpoint_seconds and len(self._journal.entries) > self._saved_at:
+            self._save(frame)
+
+    def _save(self, frame: int) -> None:
+        begun = time.monotonic()
+        try:
+            made = self._open_bake().add_checkpoint(frame, lambda writer: self._write(writer, frame), KEPT)
+            self._emit(made.frame, made.size)
+            self._saved_at = len(self._journal.entries)
+        except FluidError as error:
+            if error.code not in ("disk-full", "disk-error"):
+                raise
+            self._note(f"No checkpoint of frame {frame} was made, and the run goes on without it: {error}")
+        self._last = time.monotonic()
+        cost = self._last - begun
+        self._pause = max(self._request.checkpoint_seconds, min(SHARE * cost, SHARE * self._request.checkpoint_seconds))
+
+    def _write(self, writer: CheckpointWriter, frame: int) -> None:
+        states = [engine.save_state(f"{number}/", writer) for number, engine in enumerate(self._engines)]
+        files = [[found.path, found.size, found.crc32] for found in self._open_bake().frames]
+        run = {
+            **self._own(),
+            "frame": frame,
+            "device": self._engines[0].device,
+            "sources": self._texts(),
+            "files": files,
+            "engines": states,
+            "journal": self._journal.entries,
+        }
+        writer.finish(run)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "animated"
+    return "not set" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Resume: a run that was not finished goes on from its last checkpoint, whatever ended it, and never mixes two runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.blender.conftest import EXTENSION, children
+from tests.blender.studio import Studio, gone
+from tests.blender.test_run_panel import Layout
+
+#: Every frame depends on all before it, so that a state that is not quite the same shows in the files.
+GROWING = """
+local rate = param("rate", {default = 1, min = 0, max = 4})
+sim = FluidEngine.new{domain_size = {16, 16, 16}}
+sim:add_field("density", Format.R32F, 0)
+sim:add_stencil("grow", {inputs = {"density"}, outputs = {"density_new"}, code = [[
+    float before = ReadField("density", coord - ivec3(1, 0, 0));
+    WriteField("density_new", idx, 0.3 * before + params.rate * (0.1 + 0.01 * float(coord.y + frame)));
+]]})
+sim:run{frames = FRAMES, fps = 24, export = "smoke_####.vdb"}
+"""
+SOON = 0.02  # seconds between two checkpoints
+
+
+@pytest.fixture
+def often(bpy, studio) -> Studio:
+    """A studio whose runs make a checkpoint every moment."""
+    bpy.context.preferences.addons[EXTENSION].preferences.checkpoint_seconds = SOON
+    return studio
+
+
+def frames_of(bake: str | Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(Path(bake).glob("*.vdb"))}
+
+
+def uninterrupted(studio: Studio, frames: int) -> dict[str, bytes]:
+    """The files of a run of GROWING that nothing has ended."""
+    found = studio.add(frames, "Whole", GROWING)
+    state = studio.start(found)
+    studio.idle()
+    assert state.exit_code == 0
+    assert studio.part("blender.bakes").unfinished(found) is None, "a finished run has nothing to go on with"
+    return frames_of(state.bake)
+
+
+def with_a_checkpoint(studio: Studio, found: Any) -> Any:
+    """Start a run, and wait for its first checkpoint and some frames behind it. Returns its state."""
+    state = studio.start(found)
+    studio.until(lambda: state.checkpoint is not None and bool(found.data.filepath))
+    behind = state.frame + 2
+    studio.until(lambda: state.frame >= behind or state.is_over)
+    assert not state.is_over, "too short a run for this test"
+    return state
+
+
+def resume(studio: Studio, found: Any, operator: str = "resume_simulation", **options: Any) -> Any:
+    assert getattr(studio.bpy.ops.fluid_addon, operator)(name=found.name, **options) == {"FINISHED"}
+    return studio.state(found)
+
+
+def stop(studio: Studio, found: Any) -> None:
+    studio.live.stop(found.fluid_addon.token)
+    studio.idle()
+
+
+def shortened(found: Any, frames: int) -> None:
+    """Let the script ask for fewer frames; what it asked for before them stays the same."""
+    text = found.fluid_addon.text
+    text.from_string(text.as_string().replace("frames = 100000", f"frames = {frames}"))
+
+
+def drawn(studio: Studio, found: Any) -> Layout:
+    """What a sidebar shows of the simulation's run."""
+    view = SimpleNamespace(view_to_region=lambda x, y, **_: (x, y))
+    region = SimpleNamespace(width=400, view2d=view)
+    context = SimpleNamespace(region=region, preferences=studio.bpy.context.preferences)
+    layout = Layout([])
+    studio.part("blender.run_panel").draw_run(layout, context, found)
+    return layout
+
+
+def button(layout: Layout) -> str | None:
+    return next((entry[1] for entry in layout.drawn if entry[0] == "resume_simulation"), None)
+
+
+# ===== The worker dies
+
+
+FRAMES = 60
+
+
+def test_a_crash_of_the_worker_costs_a_moment_and_no_frame(often) -> None:
+    studio = often
+    whole = uninterrupted(studio, FRAMES)
+    found = studio.add(FRAMES, "Smoke", GROWING)
+    state = with_a_checkpoint(studio, found)
+    assert button(drawn(studio, found)) is None, "it runs"
+    os.kill(studio.worker(), signal.SIGKILL)
+    longest = 0.0
+    while not state.is_over:
+        begun = time.monotonic()
+        studio.live._drain()
+        longest = max(longest, time.monotonic() - begun)
+        time.sleep(0.01)
+    studio.idle()
+    assert longest < 1.0, "what the crash takes from Blender's main thread"
+
+    kept = frames_of(state.bake)
+    assert kept.items() <= whole.items()
+    assert studio.largest(found, len(kept)) > 0.0
+    (error,) = state.errors
+    assert error["code"] == "worker-died"
+    layout = drawn(studio, found)
+    assert {*error["message"].split(), *error["hint"].split()} <= set(" ".join(layout.labels()).split())
+    left = studio.part("blender.bakes").unfinished(found)
+    assert left.folder == Path(state.bake) and 0 < left.frame <= len(kept) + 1
+    assert button(layout) == f"Resume from Frame {left.frame}"
+
+    again = resume(studio, found)
+    assert again.headline in (f"Resuming from frame {left.frame} …", "Queued …")
+    studio.until(lambda: again.is_over or again.stage.value != "Queued")
+    studio.idle()
+    assert (again.exit_code, again.errors) == (0, [])
+    assert (again.bake, again.resumes_from, again.files) == (state.bake, left.frame, FRAMES)
+    assert frames_of(state.bake) == whole, "the bits of a run that nothing has ended"
+    assert button(drawn(studio, found)) is None, "it is finished"
+    shown = [studio.largest(found, frame) for frame in (1, left.frame, left.frame + 1, FRAMES)]
+    assert shown == sorted(shown) and len(set(shown)) == len(shown), "old frames and new ones"
+    assert (studio.bpy.context.scene.frame_start, studio.bpy.context.scene.frame_end) == (1, FRAMES)
+
+
+def test_a_run_that_was_stopped_goes_on_and_can_be_stopped_again(often) -> None:
+    studio = often
+    found = studio.add(100000, "Smoke", GROWING)
+    first = with_a_checkpoint(studio, found)
+    stop(studio, found)
+    frames = [studio.part("blender.bakes").unfinished(found).frame]
+    for _ in range(2):
+        state = resume(studio, found)
+        studio.until(lambda state=state, frames=frames: (state.checkpoint or 0) > frames[-1] or state.is_over)
+        assert not state.is_over, state.errors
+        stop(studio, found)
+        assert state.bake == first.bake
+        frames.append(studio.part("blender.bakes").unfinished(found).frame)
+    assert frames == sorted(set(frames))
+    assert any("goes on from frame" in text for _, text in state.log)
+
+
+# ===== Blender itself dies
+
+
+BLENDER = f"""
+import sys, time, bpy
+from importlib import import_module
+bpy.ops.wm.read_factory_settings(use_empty=True)
+bpy.ops.preferences.addon_enable(module="{EXTENSION}")
+preferences = bpy.context.preferences.addons["{EXTENSION}"].preferences
+preferences.cache_folder, preferences.checkpoint_seconds = "//cache", {SOON}
+bpy.ops.wm.open_mainfile(filepath=sys.argv[1])
+live = import_module("{EXTENSION}.fluid_addon.blender.live")
+found = bpy.data.objects["Smoke"]
+live.start(found, bpy.context.scene)
+token = found.fluid_addon.token
+while (live.RUNS.state(token).checkpoint or 0) < 3:
+    live._drain()
+    time.sleep(0.01)
+print(live.RUNS.worker_pid(token), flush=True)
+while True:
+    live._drain()
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see the worker go")
+def test_blender_was_killed_and_the_file_knows_its_bake(bpy, often, tmp_path) -> None:
+    """Nothing was saved since the run began: the bake is known by its manifest."""
+    studio = often
+    bpy.context.preferences.addons[EXTENSION].preferences.cache_folder = "//cache"
+    studio.add(100000, "Smoke", GROWING)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    with subprocess.Popen(
+        [sys.executable, "-c", BLENDER, tmp_path / "scene.blend"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        said = [line for line in iter(process.stdout.readline, "") if line.strip().isdigit()][:1] or ["0"]
+        os.kill(process.pid, signal.SIGKILL)
+    worker = int(said[0])
+    end = time.monotonic() + 20.0
+    while not gone(worker):
+        assert time.monotonic() < end, "the worker outlives its Blender"
+        time.sleep(0.05)
+
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    found = bpy.data.objects["Smoke"]
+    assert not found.data.filepath, "it was saved before its run"
+    left = studio.part("blender.bakes").unfinished(found)
+    assert left.frame >= 3 and left.folder.parent == tmp_path / "cache"
+    assert button(drawn(studio, found)) == f"Resume from Frame {left.frame}"
+    before = frames_of(left.folder)
+    state = resume(studio, found)
+    studio.until(lambda: (state.checkpoint or 0) > left.frame or state.is_over)
+    assert not state.is_over, state.errors
+    stop(studio, found)
+    after = frames_of(left.folder)
+    assert before.items() <= after.items() and len(after) > left.frame
+    assert studio.largest(found, 1) > 0.0, "frames from before Blender died"
+
+
+# ===== Never a silent mix
+
+
+@pytest.fixture
+def stopped(often) -> SimpleNamespace:
+    """A run that was stopped, and a slider that was moved since."""
+    found = often.add(100000, "Smoke", GROWING)
+    state = with_a_checkpoint(often, found)
+    stop(often, found)
+    left = often.part("blender.bakes").unfinished(found)
+    found["rate"] = 2
+    return SimpleNamespace(found=found, bake=state.bake, left=left, files=frames_of(state.bake))
+
+
+@pytest.fixture
+def asked(often, stopped) -> SimpleNamespace:
+    """The same, once Resume has found the change."""
+    state = resume(often, stopped.found)
+    often.idle()
+    assert [error["code"] for error in state.errors] == ["checkpoint-mismatch"]
+    stopped.message = state.errors[0]["message"]
+    return stopped
+
+
+def test_a_change_is_named_and_nothing_is_written(often, asked) -> None:
+    assert '"rate"' in asked.message and "2" in asked.message
+    assert frames_of(asked.bake) == asked.files
+    layout = drawn(often, asked.found)
+    assert set(asked.message.split()) <= set(" ".join(layout.labels()).split())
+    (choose,) = [entry for entry in layout.drawn if entry[0] == "resume_changed"]
+    assert (choose[1], choose[2].name) == ("Choose…", "Smoke")
+    assert button(layout) == f"Resume from Frame {asked.left.frame}", "the slider can be moved back"
+    asked.found["rate"] = 1
+    state = resume(often, asked.found)
+    often.until(lambda: state.files > asked.left.frame or state.is_over)
+    assert (state.errors, state.bake) == ([], asked.bake)
+
+
+def test_starting_over_is_a_run_of_its_own(often, asked) -> None:
+    shortened(asked.found, 3)
+    state = resume(often, asked.found, "resume_changed", choice="START_OVER")
+    often.idle()
+    assert (state.exit_code, state.files, state.resumes_from) == (0, 3, None)
+    assert state.bake != asked.bake and frames_of(asked.bake) == asked.files
+
+
+def test_going_on_with_the_changes_is_a_new_bake_of_both(often, asked) -> None:
+    kept = asked.left.frame
+    shortened(asked.found, kept + 3)
+    state = resume(often, asked.found, "resume_changed", choice="GO_ON")
+    often.idle()
+    assert (state.exit_code, state.errors) == (0, [])
+    assert (state.files, state.resumes_from) == (kept + 3, kept)
+    assert state.bake != asked.bake, "Blender would show the old voxels of a path that it knows"
+    assert frames_of(asked.bake) == asked.files, "the old bake stays as it was"
+    new = frames_of(state.bake)
+    assert len(new) == kept + 3
+    last = f"smoke_{kept:04d}.vdb"
+    assert new[last] == asked.files[last], "what the checkpoint had behind it"
+    assert asked.found["fluid_bake"] == Path(state.bake).name
+    assert often.largest(asked.found, kept + 3) > 1.5 * often.largest(asked.found, kept)
+
+
+def test_another_script_is_a_change(often, stopped) -> None:
+    stopped.found["rate"] = 1
+    text = stopped.found.fluid_addon.text
+    text.from_string(text.as_string().replace("0.3 * before", "0.4 * before"))
+    state = resume(often, stopped.found)
+    often.idle()
+    assert [error["code"] for error in state.errors] == ["checkpoint-mismatch"]
+    assert "script" in state.errors[0]["message"]
+    assert frames_of(stopped.bake) == stopped.files
+
+
+def test_a_script_that_is_not_trusted_does_not_resume(bpy, often, stopped, tmp_path) -> None:
+    bpy.context.preferences.addons[EXTENSION].preferences.cache_folder = str(tmp_path / "cache")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    shutil.rmtree(often.part("blender.package").user_folder("trust"))  # as on the machine of another artist
+    often.part("blender.trust")._store.cache_clear()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    found = bpy.data.objects["Smoke"]
+    found["rate"] = 1
+    with pytest.raises(RuntimeError, match="you have not trusted it yet"):
+        bpy.ops.fluid_addon.resume_simulation("EXEC_DEFAULT", name="Smoke")
+    with pytest.raises(RuntimeError, match="you have not trusted it yet"):
+        bpy.ops.fluid_addon.resume_changed("EXEC_DEFAULT", name="Smoke", choice="GO_ON")
+    assert not often.live.RUNS.is_busy
+    assert bpy.ops.fluid_addon.trust_script(name="Smoke", resume=True) == {"FINISHED"}
+    assert often.state(found).resumes_from == stopped.left.frame
+
+
+# ===== Where there is nothing to resume
+
+
+def test_nothing_is_offered_without_a_checkpoint(bpy, often) -> None:
+    found = often.add(100000, "Smoke", GROWING)
+    bpy.context.preferences.addons[EXTENSION].preferences.checkpoint_seconds = 0.0
+    state = often.start(found)
+    often.until(lambda: state.files > 5)
+    stop(often, found)
+    assert state.checkpoint is None
+    assert button(drawn(often, found)) is None
+    with pytest.raises(RuntimeError, match='There is no run of "Smoke" that could go on'):
+        bpy.ops.fluid_addon.resume_simulation(name="Smoke")
+    with pytest.raises(RuntimeError, match="No simulation is chosen"):
+        bpy.ops.fluid_addon.resume_simulation()
+
+
+def test_a_run_that_failed_at_once_leaves_the_one_before_to_go_on(often, stopped) -> None:
+    text, written = stopped.found.fluid_addon.text, stopped.found.fluid_addon.text.as_string()
+    text.from_string("this is no Lua")
+    often.start(stopped.found)
+    often.idle()
+    assert button(drawn(often, stopped.found)) == f"Resume from Frame {stopped.left.frame}"
+    stopped.found["rate"] = 1
+    text.from_string(written)
+    state = resume(often, stopped.found)
+    often.until(lambda: state.files > stopped.left.frame or state.is_over)
+    assert state.bake == stopped.bake
+
+
+def test_a_freed_bake_is_not_offered(bpy, often, stopped) -> None:
+    bpy.context.view_layer.objects.active = stopped.found
+    assert bpy.ops.fluid_addon.free_bake(name="Smoke") == {"FINISHED"}
+    assert not Path(stopped.bake).exists(), "checkpoints go with it"
+    assert button(drawn(often, stopped.found)) is None
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(file): (file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.rglob("*"))}
+
+
+def test_B04_a_bake_elsewhere_is_shown_and_never_written(bpy, often, stopped, tmp_path) -> None:
+    """The path of a bake comes with the file, and whoever made that may have meant any folder of this machine."""
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(stopped.bake, elsewhere)
+    preferences = bpy.context.preferences.addons[EXTENSION].preferences
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    before = tree(elsewhere)
+    for cache, path in (
+        ("//fluid_cache", "//../../elsewhere/smoke_0001.vdb"),
+        ("//fluid_cache", str(elsewhere / "smoke_0001.vdb")),
+        ("//fluid_cache", "/of/another/machine/bake-1/smoke_0001.vdb"),
+    ):
+        preferences.cache_folder = cache
+        stopped.found.data.filepath = path
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a" / "b" / "scene.blend"), relative_remap=False)
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a" / "b" / "scene.blend"))
+        found = stopped.found = bpy.data.objects["Smoke"]
+        seen = often.part("blender.bakes").status(found)
+        assert seen.missing is path.startswith("/of"), "then the panel asks for the folder"
+        assert button(drawn(often, found)) is None
+        with pytest.raises(RuntimeError, match="There is no run"):
+            bpy.ops.fluid_addon.resume_simulation(name="Smoke")
+        found["rate"] = 1
+        state = often.start(found)
+        often.until(lambda state=state: state.bake is not None)
+        assert Path(state.bake).parent == tmp_path / "a" / "b" / "fluid_cache"
+        stop(often, found)
+        often.bpy.data.objects["Smoke"].data.filepath = ""
+        assert tree(elsewhere) == before
+        shutil.rmtree(tmp_path / "a" / "b" / "fluid_cache")
+    assert not Path("/of").exists()
+
+
+# ===== Without a window
+
+
+def test_run_scene_goes_on_where_it_can(often, stopped, capfd) -> None:
+    stopped.found["rate"] = 1
+    other = often.add(3, "Other", GROWING)
+    headless, live = often.part("blender.headless"), often.live
+    token = stopped.found.fluid_addon.token
+
+    def stop_soon(event: dict[str, Any]) -> None:
+        if event["event"] == "frame" and event["frame"] > stopped.left.frame + 1:
+            live.stop(token)
+
+    shown = headless.Terminal.show
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(headless.Terminal, "show", lambda self, event: (shown(self, event), stop_soon(event)))
+        assert headless.run_scene(resume=True) == 130
+    said = capfd.readouterr().out
+    assert 'Simulation "Other"\n' in said and f'Simulation "Smoke", from frame {stopped.left.frame}\n' in said
+    assert often.state(other).exit_code == 0
+    assert often.state(stopped.found).bake == stopped.bake
+
+
+def test_the_command_hands_resume_on(often, capfd) -> None:
+    command = often.part("blender.command")
+    with contextlib.suppress(SystemExit):
+        command._execute(["run", "scene.blend", "--help"])
+    assert "--resume" in capfd.readouterr().out
+    assert children() == set()

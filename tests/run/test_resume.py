@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run that was ended goes on where its last checkpoint is, and gives the bits of one that was not."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fluid_addon.engine import FluidEngine
+from fluid_addon.engine.journal import Journal
+from fluid_addon.faults import injected
+from fluid_addon.run import RunRequest, run_script, session
+from fluid_addon.run.presets import list_presets
+from fluid_addon.volumes.bake import Bake
+from fluid_addon.volumes.checkpoint import latest_checkpoint
+
+PRESETS = {preset.name: preset for preset in list_presets()}
+ALWAYS = 1e-9  # seconds between checkpoints: one after every frame
+Fields = dict[tuple[int, str], npt.NDArray[Any]]
+
+
+class Runs:
+    """Runs scripts in this process, and keeps what their engines hold at their ends."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.patch, self.folder = patch, folder
+        self.events: list[dict[str, Any]] = []
+        self.fields: Fields = {}
+        self.storage: dict[str, Any] = {}
+
+    def request(self, script: Path, **options: Any) -> RunRequest:
+        return RunRequest(str(script), str(self.folder / "bakes"), checkpoint_seconds=ALWAYS, **options)
+
+    def write(self, text: str, name: str = "smoke.lua") -> Path:
+        path = self.folder / name
+        path.write_text(text, "utf-8")
+        return path
+
+    def run(self, request: RunRequest, until: int | None = None) -> int:
+        """Run a script, to its end or until a checkpoint of that frame is made."""
+        self.fields, self.events = {}, []
+        engines: list[FluidEngine] = []
+        cancel = threading.Event()
+        runs = self
+
+        class Kept(FluidEngine):
+            def __init__(self, **options: Any) -> None:
+                super().__init__(**options | runs.storage)
+                engines.append(self)
+
+            def finish(self) -> None:
+                super().finish()
+                runs.fields.update({(engines.index(self), name): self.array(name) for name in self.fields})
+
+        def heard(event: dict[str, Any]) -> None:
+            self.events.append(event)
+            if event["event"] == "checkpoint" and event["frame"] == until:
+                cancel.set()
+
+        with self.patch.context() as patch:
+            patch.setattr(session, "FluidEngine", Kept)
+            return run_script(request, heard, cancel)
+
+    def told(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == kind]
+
+    @property
+    def bake(self) -> Path:
+        return Path(self.told("bake")[0]["folder"])
+
+    def errors(self) -> list[str]:
+        return [item["text"] for event in self.told("error") for item in event["diagnostics"]]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
+    return Runs(monkeypatch, tmp_path)
+
+
+def files_of(bake: Path) -> list[tuple[str, int]]:
+    return [(frame.path, frame.size) for frame in Bake.open(bake).frames]
+
+
+def hold(runs: Runs, request: RunRequest, until: int) -> None:
+    """The run, ended at a frame and resumed, gives what it gives without an end."""
+    assert runs.run(request) == 0, runs.errors()
+    expected, files = runs.fields, files_of(runs.bake)
+    assert runs.run(request, until) == 130
+    ended = runs.bake
+    assert runs.run(replace(request, resume=str(ended))) == 0, runs.errors()
+    assert runs.bake == ended
+    assert [event["frame"] for event in runs.told("resumed")] == [until]
+    assert runs.fields.keys() == expected.keys()
+    assert [key for key, values in expected.items() if runs.fields[key].tobytes() != values.tobytes()] == []
+    assert files_of(ended) == files
+    assert Bake.open(ended).damaged(checksums=True) == []
+    assert latest_checkpoint(ended) is None, "a finished run leaves none"
+    assert sorted(path.name for path in ended.iterdir() if path.suffix == ".checkpoint") == []
+
+
+SMOKE = """
+param("push", {default = 2})
+local sim = FluidEngine.new{domain_size = {20, 12, 16}, boundary = {"open", "clamp", "periodic"}}
+sim:add_field("density", Format.R32F, 0.25)
+sim:add_field("velocity", Format.R32G32B32F, {0.1, 0, 0})
+sim:add_field("half", Format.R16F, 1)
+sim:add_field("counts", Format.R32UI, 0)
+sim:add_stencil("push", {inputs = {"density"}, outputs = {"velocity"}, code = [[
+    WriteField("velocity", idx, vec3(params.push * Random(coord, frame), time, ReadField("density", idx)));
+]]})
+sim:add_stencil("move", {inputs = {"density", "velocity", "half"}, outputs = {"density_new", "half_new"}, code = [[
+    vec3 v = ReadField("velocity", idx);
+    float d = SampleField("density", vec3(coord) - v) + Noise(vec3(coord) * 0.3);
+    WriteField("density_new", idx, d);
+    if (coord.x > 3) WriteField("half_new", idx, 0.5 * d + ReadField("half", idx));
+]]})
+sim:add_stencil("count", {outputs = {"counts"}, inputs = {"counts"}, code = [[
+    WriteField("counts", idx, ReadField("counts", idx) + uint(coord.z));
+]]})
+sim:add_stencil("dim", {inputs = {"density"}, outputs = {"density_new"}, enabled = false, code = [[
+    WriteField("density_new", idx, ReadField("density", idx) * 0.5);
+]]})
+local ok, text = pcall(function() sim:load("density", "missing.vdb") end)
+print(text)
+local late
+for frame = 1, 6 do
+    local total = sim:reduce("density", "sum")
+    if total > 100 then sim:run_stencil("dim", 0.5) end
+    if sim:read("half", {5, 5, 5}) > 3 then sim:fill("half", total / 1000) end
+    sim:step(dt = 0.02 + 0.001 * (total % 7))
+    if frame == 3 then
+        sim:add_field("late", Format.R32F, sim:reduce("density", "max"))
+        sim:add_stencil("late", {inputs = {"late", "density"}, outputs = {"late_new"}, code = [[
+            WriteField("late_new", idx, ReadField("late", idx) + ReadField("density", coord + ivec3(1, 0, 0)));
+        ]]})
+    end
+    sim:export_vdb("smoke_" .. frame .. ".vdb", {fields = {"density"}})
+end
+"""
+
+SPARSE = """
+local gas = require("fluid.gas")
+local sim = FluidEngine.new{domain_size = {32, 24, 40}, voxel_size = 0.05, sparse = true}
+gas.fields(sim, {"density", "temperature"})
+gas.emit(sim, {shape = gas.sphere{center = {0.8, 0.6, 0.3}, radius = 0.15}, fields = {density = 1, temperature = 2},
+               from = 0, to = 0.2})
+gas.advect(sim, {fields = {"density", "temperature"}})
+gas.advect_velocity(sim)
+gas.buoyancy(sim, {temperature = 20})
+gas.project(sim)
+gas.dissipate(sim, {fields = {density = 6, temperature = 6}})
+sim:run{frames = 10, fps = 24, substeps = "auto", cfl = 1, export = "smoke_####.vdb"}
+"""
+
+
+def test_a_resumed_run_gives_the_bits_of_an_uninterrupted_one_D09(runs: Runs) -> None:
+    hold(runs, runs.request(runs.write(SMOKE)), until=4)
+
+
+@pytest.mark.parametrize("storage", [{}, {"gpu_count": 2}], ids=["one", "two"])
+def test_a_sparse_plume_resumes_with_its_leaves_and_their_patience_D09(runs: Runs, storage: dict[str, Any]) -> None:
+    runs.storage = storage
+    hold(runs, runs.request(runs.write(SPARSE)), until=7)
+
+
+def test_a_run_may_go_on_on_another_number_of_devices(runs: Runs) -> None:
+    request = runs.request(runs.write(SMOKE))
+    assert runs.run(request) == 0, runs.errors()
+    expected = runs.fields
+    assert runs.run(request, 3) == 130
+    runs.storage = {"gpu_count": 2}
+    assert runs.run(replace(request, resume=str(runs.bake))) == 0, runs.errors()
+    assert [key for key, values in expected.items() if runs.fields[key].tobytes() != values.tobytes()] == []
+
+
+def test_a_longer_run_goes_on_from_the_end_of_a_shorter_one(runs: Runs) -> None:
+    request = runs.request(runs.write(SMOKE))
+    assert runs.run(request) == 0
+    expected = runs.fields
+    assert runs.run(replace(request, last_frame=2)) == 0
+    assert latest_checkpoint(runs.bake)
+    assert runs.run(replace(request, resume=str(runs.bake))) == 0, runs.errors()
+    assert [event["frame"] for event in runs.told("resumed")] == [2]
+    assert [key for key, values in expected.items() if runs.fields[key].tobytes() != values.tobytes()] == []
+
+
+def ended(runs: Runs, text: str = SMOKE, until: int = 3, **options: Any) -> RunRequest:
+    request = runs.request(runs.write(text), **options)
+    assert runs.run(request, until) == 130
+    return replace(request, resume=str(runs.bake))
+
+
+def test_changed_scripts_and_parameters_are_a_choice_D10(runs: Runs) -> None:
+    request = ended(runs)
+    bake = runs.bake
+    runs.write(SMOKE.replace("0.5 * d", "0.25 * d"))
+    changed = replace(request, parameters={"push": 3.0})
+    assert runs.run(changed) == 2
+    assert runs.errors() == [
+        "error[checkpoint-mismatch]: The run cannot go on as it was: the script was changed; "
+        '"push" is 3, and it was not set.\n'
+        "  hint: Run it without resuming to start over, or accept the changes to go on with them from the checkpoint."
+    ]
+    assert runs.run(replace(changed, accept_changes=True)) == 0, runs.errors()
+    assert runs.bake != bake
+    assert "with changes, in a new bake" in runs.told("note")[0]["text"]
+    assert [name for name, _ in files_of(runs.bake)] == [f"smoke_{n}.vdb" for n in range(1, 7)]
+    assert Bake.open(runs.bake).damaged(checksums=True) == []
+    assert [name for name, _ in files_of(bake)] == ["smoke_1.vdb", "smoke_2.vdb"], "the old one is as it was"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"R32F, 0.25"', '"R32F, 0.25"', ""),
+        ("{20, 12, 16}", "{20, 12, 18}", "domain_size is [20, 12, 18], and it was [20, 12, 16]"),
+        ("Format.R16F", "Format.R32F", "fields is"),
+        ("0.02 +", "0.03 +", 'is "step 1 '),
+        ("for frame = 1, 6", "for frame = 1, 2", 'the script ends before "reduce density sum"'),
+    ],
+    ids=["none", "size", "format", "dt", "end"],
+)
+def test_a_script_that_goes_another_way_is_told_so_D10(runs: Runs, before: str, after: str, said: str) -> None:
+    request = replace(ended(runs), accept_changes=True)
+    runs.write(SMOKE.replace(before, after))
+    code = runs.run(request)
+    assert (code == 0) == (not said), runs.errors()
+    if said:
+        assert code == 2 and said in runs.errors()[0], runs.errors()
+
+
+def test_a_frame_that_was_damaged_sends_the_run_back_D08(runs: Runs) -> None:
+    request = ended(runs, until=4)
+    (runs.bake / "smoke_3.vdb").write_bytes(b"torn")
+    bake = runs.bake
+    assert runs.run(request) == 0, runs.errors()
+    assert [event["frame"] for event in runs.told("resumed")] == [3]
+    assert '"smoke_3.vdb" has 4 bytes instead of' in runs.told("note")[0]["text"]
+    assert Bake.open(bake).damaged(checksums=True) == []
+
+
+def test_without_a_whole_checkpoint_nothing_is_mixed_D08(runs: Runs) -> None:
+    request = ended(runs, until=4)
+    (runs.bake / "smoke_1.vdb").unlink()
+    assert runs.run(request) == 5
+    assert "has no checkpoint that can be used" in runs.errors()[0]
+
+
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9, 0.999])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_D08(runs: Runs, at: float) -> None:
+    request = ended(runs, until=4)
+    newest = runs.bake / latest_checkpoint(runs.bake).path  # type: ignore[union-attr]
+    content = bytearray(newest.read_bytes())
+    for place in range(int(at * len(content)), min(len(content), int(at * len(content)) + 64)):
+        content[place] ^= 0xFF
+    newest.write_bytes(content)
+    assert runs.run(request) in (0, 5)
+    resumed = [event["frame"] for event in runs.told("resumed")]
+    assert resumed == [3] or "checkpoint-corrupt" in runs.errors()[0]
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(runs: Runs) -> None:
+    script = runs.write(SMOKE.replace("sim:export_vdb", "--"))
+    with injected("disk.flush", 2) as armed:
+        assert runs.run(runs.request(script)) == 0, runs.errors()
+    assert armed.fired
+    assert any("No checkpoint of frame" in event["text"] for event in runs.told("note"))
+
+
+def test_the_second_run_hears_what_the_first_one_heard(runs: Runs) -> None:
+    request = ended(runs)
+    first = [event["text"] for event in runs.told("log")]
+    assert "missing.vdb" in first[0]
+    assert runs.run(request) == 0
+    assert [event["text"] for event in runs.told("log")] == first
+
+
+def test_kept_checkpoints_are_named_in_the_manifest_and_go_with_the_bake(runs: Runs) -> None:
+    ended(runs, until=5)
+    kept = sorted(path.name for path in runs.bake.glob("*.checkpoint"))
+    listed = json.loads((runs.bake / "manifest.json").read_text("utf-8"))["checkpoints"]
+    assert sorted(entry["path"] for entry in listed) == kept
+    assert [entry["frame"] for entry in listed] == [4, 5]
+    assert Bake.open(runs.bake).free() == []
+    assert not runs.bake.exists()
+
+
+def test_without_checkpoints_none_is_made(runs: Runs) -> None:
+    assert runs.run(replace(runs.request(runs.write(SMOKE)), checkpoint_seconds=0.0, last_frame=3)) == 0
+    assert latest_checkpoint(runs.bake) is None
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_resumes_bitwise_D09(runs: Runs, name: str) -> None:
+    frames = 5
+    hold(runs, runs.request(PRESETS[name].script, parameters={"resolution": 24, "frames": frames}), until=3)
+
+
+def test_numbers_survive_as_they_are() -> None:
+    journal, again = Journal(), Journal()
+    values = (0.1, 1e-320, float(np.float32(0.1)), 2**60, float("inf"))
+    assert journal.of_engine().ask("reduce", lambda: values) == values
+    again.replay(json.loads(json.dumps(journal.entries)))
+    assert tuple(again.of_engine().ask("reduce", lambda: ())) == values
