@@ -89,7 +89,8 @@ class GridSource:
         """
         boxes = [box for grid in self.grids.values() if (box := grid.active_box()) is not None]
         if not boxes:
-            raise fail("grid-file-kind", f'"{self.path.name}" has no active voxel to place the domain on.')
+            hint = "Take a file in which there is something, or leave grid_file out and give the domain a size."
+            raise fail("grid-file-kind", f'"{self.path.name}" has no active voxel to place the domain on.', hint)
         low = np.min([box[0] for box in boxes], axis=0)
         high = np.max([box[1] for box in boxes], axis=0)
         transform = next(iter(self.grids.values())).transform

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..diagnostics import did_you_mean, fail
+from ..diagnostics import FluidError, did_you_mean, fail
 from .binding import ffi, no_vulkan, vk
 from .instance import Instance
-from .lifetime import Lifetime
+from .lifetime import Lifetime, Owned, close_left
 from .refusal import refusals
 
 __all__ = ["Device", "DeviceInfo", "choose", "choose_several", "list_devices"]
@@ -195,6 +195,10 @@ class Device:
         wanted: index, part of a name, or None for the best one.
         validation: None follows FLUID_SCRIPT_VALIDATION.
 
+    Attributes:
+        owned: its buffers that are not closed yet.
+        refused: why it takes no further work: it was lost, or has no memory left for something.
+
     Raises:
         FluidError: `no-vulkan`, `no-device`; `device-memory`, `device-feature` where its driver refuses.
     """
@@ -202,6 +206,8 @@ class Device:
     def __init__(self, wanted: int | str | None = None, validation: bool | None = None) -> None:
         self.instance = Instance(validation)
         self.lifetime = Lifetime()
+        self.owned: dict[Owned, None] = {}
+        self.refused: FluidError | None = None
         try:
             physicals = _enumerate(self.instance)
             self.info = choose([_query(p, i) for i, p in enumerate(physicals)], wanted)
@@ -232,7 +238,7 @@ class Device:
             ppEnabledExtensionNames=extensions,
             pEnabledFeatures=optional,
         )
-        with refusals(self.info.name, "another program", "device.open"):
+        with refusals(self, "another program", "device.open"):
             handle = vk.vkCreateDevice(self.physical, info, None)
         self.handle = self.lifetime.own("device", handle, lambda h: vk.vkDestroyDevice(h, None))
         self.queue = vk.vkGetDeviceQueue(handle, self.queue_family, 0)
@@ -261,6 +267,7 @@ class Device:
             )
 
     def close(self) -> None:
-        """Release the device and its instance. Everything made from it must be closed before."""
+        """Release the device and its instance, and what an error on the way has left of its buffers."""
+        close_left(self.owned)
         self.lifetime.close()
         self.instance.close()

@@ -12,7 +12,7 @@ from ..diagnostics import fail
 from .binding import ffi, lib, vk
 from .device import Device
 from .kernel import KernelLibrary
-from .lifetime import Lifetime
+from .lifetime import Lifetime, Owned
 from .memory import Buffer, Residence
 from .pacing import is_paced, submissions
 from .recording import Barrier, Command, Copy, CopyRegions, Dispatch, Recording
@@ -32,8 +32,9 @@ class Encoded:
         too_long: one of its submissions was seen to take longer than it should.
     """
 
-    def __init__(self, recording: Recording) -> None:
-        self.recording, self.name = recording, recording.name
+    def __init__(self, recording: Recording, owner: dict[Owned, None]) -> None:
+        self.recording, self.name, self._owner = recording, recording.name, owner
+        owner[self] = None
         self.submissions: list[Any] | None = None
         self.ticket = 0
         self.too_long = False
@@ -44,6 +45,7 @@ class Encoded:
 
     def close(self) -> None:
         """Release it; it is not under way."""
+        self._owner.pop(self, None)
         self.commands.close()
         self.lifetime.close()
 
@@ -67,15 +69,18 @@ class Encoder:
             lambda h: vk.vkDestroyCommandPool(handle, h, None),
         )
 
-    def encode(self, recording: Recording) -> Encoded:
+    def encode(self, recording: Recording, owner: dict[Owned, None]) -> Encoded:
         """What can be submitted any number of times, also while it still runs.
+
+        Args:
+            owner: closes what nobody else has.
 
         Raises:
             FluidError: `device-memory`, `device-feature`.
         """
-        encoded = Encoded(recording)
+        encoded = Encoded(recording, owner)
         try:
-            with refusals(self._device.info.name, f'"{recording.name}"'):
+            with refusals(self._device, f'"{recording.name}"'):
                 dispatches = [c for c in recording if isinstance(c, Dispatch)]
                 if dispatches:
                     table, encoded.offsets = self._address_table(encoded.lifetime, dispatches)

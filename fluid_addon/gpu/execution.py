@@ -18,7 +18,7 @@ from .binding import ffi, lib, vk
 from .device import Device
 from .encoding import Encoded, Encoder
 from .kernel import KernelLibrary
-from .lifetime import Lifetime
+from .lifetime import Lifetime, Owned, close_left
 from .memory import Buffer, Residence
 from .pacing import TOO_LONG_SECONDS, run_growing
 from .recording import Barrier, Command, Copy, CopyRegions, Dispatch, Recording
@@ -81,7 +81,7 @@ class Execution:
     ) -> None:
         self.device, self._cancelled, self._careful = device, cancelled, careful
         self._lifetime = Lifetime()
-        self._lost: str | None = None  # while it did what
+        self._owned: dict[Owned, None] = {}  # recordings that are not closed yet
         self._ticket = 0
         self._finished = 0  # the latest ticket that a wait has seen finished
         self._under_way: deque[_Submission] = deque()
@@ -90,7 +90,7 @@ class Execution:
         self._preludes: list[Encoded] = []
         self._staging: Buffer | None = None
         try:
-            with refusals(device.info.name, "its queue"):
+            with refusals(device, "its queue"):
                 self._open(kernels, constants_size)
         except BaseException:
             self.close()
@@ -136,7 +136,7 @@ class Execution:
         Raises:
             FluidError: `device-memory`, `device-feature`.
         """
-        return self._encoder.encode(recording)
+        return self._encoder.encode(recording, self._owned)
 
     def submit(self, encoded: Encoded, constants: bytes | None = None, then: Encoded | None = None) -> int:
         """Queue a recording, after everything queued before. Returns the ticket to `wait` for.
@@ -150,7 +150,7 @@ class Execution:
         Raises:
             FluidError: `device-lost`, `device-memory`, `cancelled`.
         """
-        self._refuse_when_lost()
+        self._refuse()
         together = [] if constants is None else [self._write_constants(constants)]
         for each in (encoded, then):
             if each is None:
@@ -203,7 +203,7 @@ class Execution:
         """Run each command of a recording by itself, and find out how long its kernels take."""
         self.wait(self._ticket)
         warm = encoded.ticket > 0
-        with refusals(self.device.info.name, f'"{encoded.name}"'):
+        with refusals(self.device, f'"{encoded.name}"'):
             encoded.submissions = None
             encoded.commands.close()
             for command in encoded.recording:
@@ -241,7 +241,7 @@ class Execution:
             self._look_at_pace()
 
     def _wait_slice(self, ticket: int, nanoseconds: int) -> bool:
-        self._refuse_when_lost()
+        self._refuse()
         if ticket <= self._finished:
             return True
         result = vk.VK_ERROR_DEVICE_LOST if fault("device.wait") else self._timeline.wait(ticket, nanoseconds)
@@ -274,13 +274,12 @@ class Execution:
 
     def _failed(self, result: int, what: str) -> None:
         if result == vk.VK_ERROR_DEVICE_LOST:
-            self._lost = what
-            self._refuse_when_lost()
-        raise out_of_memory(f'"{self.device.info.name}" failed {what} (Vulkan error {result}).')
+            raise lost_device(self.device, what)
+        raise out_of_memory(self.device, f"failed {what} (Vulkan error {result})")
 
-    def _refuse_when_lost(self) -> None:
-        if self._lost is not None:
-            raise lost_device(self.device.info.name, self._lost)
+    def _refuse(self) -> None:
+        if self.device.refused is not None:
+            raise FluidError(*self.device.refused.diagnostics)
 
     # ----- transfers
 
@@ -349,14 +348,14 @@ class Execution:
 
     def idle(self) -> None:
         """Wait until nothing is under way, whatever was cancelled or lost: only then may buffers go."""
-        try:
-            self.wait(self._ticket, never)
-        except FluidError:
-            if self._lost is None:
-                raise
-            for _ in range(LOST_SLICES):
-                if self._timeline.wait(self._ticket, WAIT_SLICE_NS) != vk.VK_TIMEOUT:
-                    break
+        lost = 0
+        while lost < LOST_SLICES:
+            result = self._timeline.wait(self._ticket, WAIT_SLICE_NS)
+            if result == vk.VK_SUCCESS:
+                return
+            if result != vk.VK_TIMEOUT and self.device.refused is None:
+                lost_device(self.device, self._what_runs())
+            lost += self.device.refused is not None and self.device.refused.code == "device-lost"
 
     def close(self) -> None:
         """Wait for the queue and release everything that this execution made."""
@@ -364,6 +363,7 @@ class Execution:
             self.idle()
         for prelude in self._preludes:
             prelude.close()
+        close_left(self._owned)
         for buffer in self._buffers:
             buffer.close()
         self._lifetime.close()

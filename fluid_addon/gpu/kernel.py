@@ -71,7 +71,7 @@ class KernelLibrary:
         self._makers = ThreadPoolExecutor(MAKERS, "fluid kernels")
         self._made: list[Future[Any]] = []
         try:
-            with refusals(device.info.name, "the layout of kernels"):
+            with refusals(device, "the layout of kernels"):
                 self._open()
         except BaseException:
             self.close()
@@ -146,7 +146,7 @@ class KernelLibrary:
         buffer = ffi.from_buffer(data)
         special = vk.VkSpecializationInfo(pMapEntries=entries, dataSize=len(data), pData=buffer)
         handle = self.device.handle
-        with refusals(self.device.info.name, f'the kernel "{name}"', "device.pipeline"):
+        with refusals(self.device, f'the kernel "{name}"', "device.pipeline"):
             code = vk.VkShaderModuleCreateInfo(codeSize=len(spirv), pCode=spirv)
             module = vk.vkCreateShaderModule(handle, code, None)
             try:

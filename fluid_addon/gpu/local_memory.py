@@ -20,6 +20,9 @@ _LOCAL = (Storage.FUNCTION, Storage.PRIVATE)
 _NO_RESULT = frozenset((0, 8, 56, 62, 63, 64, 224, 225, 228, *range(246, 256), 317, 4416, 5380))
 
 
+_VALUES = frozenset((*range(41, 53), Op.VARIABLE))  # constants of all kinds, and global variables
+
+
 @dataclass
 class _Module:
     """What is known of a module, and what is to be added to it.
@@ -119,7 +122,7 @@ def _learn(module: _Module, found: Instruction) -> None:
         module.glsl = found.operands[0]
     elif Op.TYPE_BOOL <= found.code <= Op.TYPE_POINTER:
         module.known[found.operands[0]] = found
-    elif Op.TYPE_POINTER < found.code <= Op.VARIABLE:
+    elif found.code in _VALUES:
         module.known[found.operands[1]] = found
         module.types[found.operands[1]] = found.operands[0]
 

@@ -130,6 +130,7 @@ class Buffer:
     ) -> None:
         self.device, self.name, self.size, self.residence = device, name, size, residence
         self._lifetime = Lifetime()
+        device.owned[self] = None
         usage = vk.VK_BUFFER_USAGE_TRANSFER_SRC_BIT | vk.VK_BUFFER_USAGE_TRANSFER_DST_BIT
         if uniform:
             usage |= vk.VK_BUFFER_USAGE_UNIFORM_BUFFER_BIT
@@ -139,10 +140,10 @@ class Buffer:
             self._allocate(usage, not uniform)
         except vk.VkErrorDeviceLost as error:
             self.close()
-            raise lost_device(device.info.name, f'when it was to hold "{name}"') from error
+            raise lost_device(device, f'when it was to hold "{name}"') from error
         except vk.VkError as error:  # of memory or of its address space; too many pieces; no room to map it
             self.close()
-            raise out_of_memory(f'"{device.info.name}" refused {human_bytes(size)} for "{name}".') from error
+            raise out_of_memory(device, f'refused {human_bytes(size)} for "{name}"') from error
         except BaseException:
             self.close()
             raise
@@ -186,6 +187,7 @@ class Buffer:
             vk.vkInvalidateMappedMemoryRanges(self.device.handle, 1, [whole])
 
     def close(self) -> None:
+        self.device.owned.pop(self, None)
         self.host = None
         self._lifetime.close()
 

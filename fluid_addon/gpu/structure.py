@@ -129,9 +129,7 @@ def structure_of(spirv: bytes) -> Structure:
     return found
 
 
-def _variable(
-    found: Structure, each: Instruction, known: dict[int, Instruction], decorations: dict[int, int]
-) -> None:
+def _variable(found: Structure, each: Instruction, known: dict[int, Instruction], decorations: dict[int, int]) -> None:
     storage = each.operands[2]
     try:
         name = Storage(storage).name.lower()

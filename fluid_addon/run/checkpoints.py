@@ -179,7 +179,10 @@ class Checkpoints:
         before = before if isinstance(before, dict) else {}
         for name in sorted(before.keys() | now.keys()):
             if before.get(name) != now.get(name):
-                found.append(f'"{name}" is {_shown(now.get(name))}, and it was {_shown(before.get(name))}')
+                is_now, was = _shown(now.get(name)), _shown(before.get(name))
+                found.append(
+                    f'"{name}" is animated otherwise' if is_now == was else f'"{name}" is {is_now}, and it was {was}'
+                )
         if run.get("version") != own["version"]:
             found.append(f"Fluid Script is {own['version']}, and it was {run.get('version')}")
         return found

@@ -127,8 +127,8 @@ elif sys.platform == "win32":
 
 else:
 
-    def _memory_of(process: int) -> int | None:
+    def _memory_of(_process: int) -> int | None:
         return None
 
-    def _seconds_of(process: int) -> float | None:
+    def _seconds_of(_process: int) -> float | None:
         return None

@@ -18,6 +18,7 @@ __all__ = [
     "descriptor_of",
     "inheritable_handle",
     "read_message",
+    "read_sized",
 ]
 
 MAX_MESSAGE = 64 << 20
@@ -58,7 +59,13 @@ class MessageWriter:
 
 
 def read_message(stream: BinaryIO) -> dict[str, Any] | None:
-    """The next message, or None at the end of the stream.
+    """The next message, or None at the end of the stream. Raises as `read_sized`."""
+    sized = read_sized(stream)
+    return None if sized is None else sized[0]
+
+
+def read_sized(stream: BinaryIO) -> tuple[dict[str, Any], int] | None:
+    """The next message with the number of its bytes, or None at the end of the stream.
 
     Raises:
         ProtocolError: for half a message, a length beyond `MAX_MESSAGE`, or what is no JSON object.
@@ -80,7 +87,7 @@ def read_message(stream: BinaryIO) -> dict[str, Any] | None:
         raise ProtocolError(f"a message that is no JSON ({error})") from error
     if not isinstance(message, dict):
         raise ProtocolError("a message that is no JSON object")
-    return message
+    return message, length
 
 
 def _read(stream: BinaryIO, count: int) -> bytes:

@@ -31,6 +31,7 @@ TICK = 0.25
 SILENT_TICKS = 120
 #: The same for a worker that uses the processor: a library may hold Python still while it writes a frame of gigabytes.
 BUSY_TICKS = 2400
+BUSY = 0.1  # of a processor
 #: Seconds that a cancelled worker has to end by itself, and then to be gone before its end is told without it.
 CANCEL_SECONDS = 0.15
 GONE_SECONDS = 0.04
@@ -181,8 +182,8 @@ class WorkerRun:
             except queue.Empty:
                 silent += self._cancelled is None
                 if silent >= SILENT_TICKS:
-                    now = process.processor_seconds()
-                    if now - worked < 1.0 or silent >= BUSY_TICKS:
+                    used = process.processor_seconds() - worked
+                    if used < BUSY * silent * TICK or silent >= BUSY_TICKS:
                         raise self._stalled(silent) from None
                 continue
             if message is None:
@@ -191,11 +192,11 @@ class WorkerRun:
                 if isinstance(message, HalfMessageError) and process.wait(END_SECONDS) not in (None, 0):
                     return False  # it was killed while it wrote
                 raise _broken(message)
-            if message:
+            if message[1]:
                 silent, worked = 0, process.processor_seconds() if silent else worked
-                self._take(message)
+                self._take(*message)
 
-    def _take(self, message: Event) -> None:
+    def _take(self, message: Event, size: int) -> None:
         self._begun = True
         if "alive" in message:
             return
@@ -206,10 +207,10 @@ class WorkerRun:
         self._so_far.add(event)
         if event["event"] == "finished" or (self._verb == "run" and self._restarts.holds(event)):
             return
-        self._tell(event)
+        self._tell(event, size)
 
-    def _tell(self, event: Event) -> None:
-        self._events.add(event)
+    def _tell(self, event: Event, size: int = 0) -> None:
+        self._events.add(event, size)
 
     def _code(self, status: int | None) -> int:
         """The exit code of the run, whose worker has ended with `status`."""

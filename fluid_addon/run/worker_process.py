@@ -17,7 +17,7 @@ from typing import Any
 from ..diagnostics import FluidError, fail
 from .child import child_command, child_environment, child_flags
 from .process_figures import processor_seconds
-from .protocol import MessageWriter, ProtocolError, inheritable_handle, read_message
+from .protocol import MessageWriter, ProtocolError, inheritable_handle, read_sized
 
 __all__ = ["WorkerProcess"]
 
@@ -27,7 +27,7 @@ UNREAD = 256
 #: Seconds for threads that only wait for the end of a pipe whose other side is gone.
 THREAD_SECONDS = 1.0
 
-Arrived = dict[str, Any] | ProtocolError | None
+Arrived = tuple[dict[str, Any], int] | ProtocolError | None
 
 
 class WorkerProcess:
@@ -38,7 +38,8 @@ class WorkerProcess:
         background: it steps back behind this process where both want the processor.
 
     Attributes:
-        arrived: its messages; a ProtocolError or None (the end) is the last. An empty message only wakes the reader.
+        arrived: its messages, with their sizes in bytes; a ProtocolError or None (the end) is the last. An empty one
+            only wakes the reader.
     """
 
     def __init__(self, python: str = sys.executable, *, background: bool = False) -> None:
@@ -100,14 +101,13 @@ class WorkerProcess:
     def wake(self) -> None:
         """Let whoever waits for `arrived` look around."""
         with contextlib.suppress(queue.Full):
-            self.arrived.put_nowait({})
+            self.arrived.put_nowait(({}, 0))
 
     def _read(self) -> None:
         last: Arrived = None
         try:
-            while (message := read_message(self._events)) is not None:
-                if message:
-                    self._hand_over(message)
+            while (message := read_sized(self._events)) is not None:
+                self._hand_over(message)
         except ProtocolError as error:
             last = error
         except (OSError, ValueError):
@@ -142,7 +142,7 @@ class WorkerProcess:
             self._process.terminate()
             self.wait(grace)
         if self._process.poll() is None:
-            if os.name == "posix":
+            if sys.platform != "win32":
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signal.SIGKILL)  # it leads a session of its own
             with contextlib.suppress(OSError):
@@ -175,9 +175,10 @@ class WorkerProcess:
 
 def _inherited(descriptor: int, handle: int) -> dict[str, Any]:
     """What lets a child of `subprocess.Popen` have one more pipe."""
-    if sys.platform == "win32":
+    if sys.platform != "win32":
+        return {"pass_fds": (descriptor,)}
+    else:  # noqa: RET505 - mypy looks at one system at a time
         return {"startupinfo": subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})}
-    return {"pass_fds": (descriptor,)}
 
 
 def _signal_name(number: int) -> str:

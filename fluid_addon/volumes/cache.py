@@ -73,7 +73,8 @@ def _read(folder: Path, as_of: tuple[int, int, int]) -> CachedBake:
     bake = Bake.open(folder)
     frames = bake.frames
     places = {frame.path if frame.frame is None else frame.frame for frame in frames}
-    size, created = sum(frame.size for frame in frames), str(bake.head.get("created", ""))
+    size = sum(frame.size for frame in frames) + sum(found.size for found in bake.checkpoints)
+    created = str(bake.head.get("created", ""))
     return CachedBake(bake.folder, bake.name, created, as_of[0], size, len(places), bake.head["details"])
 
 

@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from ..diagnostics import FluidError, did_you_mean, fail, printable
 
-__all__ = ["LONGEST_TEXT", "MAX_FILE_BYTES", "MAX_GRIDS", "MAX_TILES", "MAX_VOXELS", "Bytes", "GridFile", "file_text"]
+__all__ = [
+    "LONGEST_TEXT",
+    "MAX_FILE_BYTES",
+    "MAX_GRIDS",
+    "MAX_TILES",
+    "MAX_VOXELS",
+    "Bytes",
+    "GridFile",
+    "file_text",
+    "usable_transform",
+]
 
 #: The most voxels in leaves that are read from one file: 1024³, 4 GiB of floats.
 MAX_VOXELS = 1 << 30
@@ -28,6 +38,8 @@ MAX_FILE_BYTES = 8 << 30
 #: The longest text of a file, in bytes and as it is shown.
 LONGEST_TEXT = 1024
 
+_FARTHEST = 1e15  # in scene units, and one over it the smallest edge of a voxel
+_FLATTEST = 1e-9  # volume of a voxel by that of a box with its edges
 _ZIP_RATIO = 1032  # to one: more is not in zlib's format
 _PIECE = 1 << 20  # bytes that are decompressed at a time
 
@@ -35,6 +47,16 @@ _PIECE = 1 << 20  # bytes that are decompressed at a time
 def file_text(raw: bytes) -> str:
     """A text of a file as names and messages may have it: cut, and with nothing in it that hides or steers."""
     return printable(raw[:LONGEST_TEXT].decode("utf-8", "replace"))[:LONGEST_TEXT]
+
+
+def usable_transform(transform: NDArray[np.float64]) -> bool:
+    """Whether a 4x4 matrix maps voxels of any sensible size and shape to the world and can be inverted."""
+    if not (np.abs(transform) <= _FARTHEST).all() or (transform[3] != (0, 0, 0, 1)).any():
+        return False
+    edges = np.linalg.norm(transform[:3, :3], axis=0)
+    if not ((edges > 1 / _FARTHEST) & (edges < _FARTHEST)).all():
+        return False
+    return bool(abs(np.linalg.det(transform[:3, :3] / edges)) > _FLATTEST)
 
 
 class GridFile:

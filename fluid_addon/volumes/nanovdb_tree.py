@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..diagnostics import FluidError
 from .grid import LEAF, Background, Grid, Tiles
-from .grid_file import Bytes
+from .grid_file import Bytes, usable_transform
 from .nanovdb_layout import (
     GRID,
     GRID_CLASSES,
@@ -51,6 +51,7 @@ class _Nodes:
         return values if self.numbers is None else values[self.numbers]
 
 
+@np.errstate(all="ignore")  # doubles that no float can hold become infinite, or zero
 def parse_grid(name: str, layout: NodeLayout, header: Any, block: Bytes) -> Grid:
     """The grid in `block`, which starts with `header`. Raises grid-file-corrupt, grid-file-kind if it is too large."""
     source = block.source
@@ -103,18 +104,17 @@ def parse_grid(name: str, layout: NodeLayout, header: Any, block: Bytes) -> Grid
     leaves = _nodes(name, layout.leaf, tree, 0, children, block)
     shape = (len(leaves), LEAF, LEAF, LEAF)
     grid_class = int(header["grid_class"])
-    with np.errstate(over="ignore"):  # doubles that no float can hold become infinite
-        return Grid(
-            name=name,
-            kind=layout.kind,
-            grid_class=GRID_CLASSES[grid_class] if grid_class < len(GRID_CLASSES) else "unknown",
-            transform=_transform(name, header, block),
-            background=_plain(background.astype(dtype)),
-            leaf_origins=origins.astype(np.int32),
-            leaf_values=_leaf_values(layout, leaves, dtype).reshape(*shape, *layout.value.shape),
-            leaf_masks=_bits(leaves.member("value_mask")).reshape(shape),
-            tiles=_joined(tiles),
-        )
+    return Grid(
+        name=name,
+        kind=layout.kind,
+        grid_class=GRID_CLASSES[grid_class] if grid_class < len(GRID_CLASSES) else "unknown",
+        transform=_transform(name, header, block),
+        background=_plain(background.astype(dtype)),
+        leaf_origins=origins.astype(np.int32),
+        leaf_values=_leaf_values(layout, leaves, dtype).reshape(*shape, *layout.value.shape),
+        leaf_masks=_bits(leaves.member("value_mask")).reshape(shape),
+        tiles=_joined(tiles),
+    )
 
 
 def _check_checksum(name: str, header: Any, tree: Any, block: Bytes) -> None:
@@ -181,8 +181,7 @@ def _differs(values: NDArray[Any], background: NDArray[Any]) -> NDArray[np.bool_
 def _tiles(
     origins: _Integers, edge: int, values: NDArray[Any], active: NDArray[np.bool_], dtype: np.dtype[Any]
 ) -> Tiles:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return Tiles(origins.astype(np.int32), np.full(len(origins), edge, np.int32), values.astype(dtype), active)
+    return Tiles(origins.astype(np.int32), np.full(len(origins), edge, np.int32), values.astype(dtype), active)
 
 
 def _joined(parts: list[Tiles]) -> Tiles:
@@ -197,9 +196,8 @@ def _joined(parts: list[Tiles]) -> Tiles:
 def _leaf_values(layout: NodeLayout, leaves: _Nodes, dtype: np.dtype[Any]) -> NDArray[Any]:
     values: NDArray[Any] = leaves.member("codes" if layout.quantised else "values").astype(dtype, order="C")
     if layout.quantised:
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            values *= leaves.member("quantum")[:, None]
-            values += leaves.member("minimum")[:, None]
+        values *= leaves.member("quantum")[:, None]
+        values += leaves.member("minimum")[:, None]
     return values
 
 
@@ -207,9 +205,7 @@ def _transform(name: str, header: Any, block: Bytes) -> NDArray[np.float64]:
     transform = np.eye(4)
     transform[:3, :3] = header["map"]["matrix"]
     transform[:3, 3] = header["map"]["translation"]
-    with np.errstate(all="ignore"):
-        volume = np.linalg.det(transform[:3, :3]) if np.isfinite(transform).all() else 0.0
-    if volume == 0.0 or not np.isfinite(volume):
+    if not usable_transform(transform):
         raise block.source.corrupt(f'the transform of the grid "{name}" cannot be inverted')
     return transform
 

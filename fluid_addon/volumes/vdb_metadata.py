@@ -31,7 +31,7 @@ _BYTES = {
     **{name + bits: int(bits) // 8 for name in ("ptidx", "ptdataidx") for bits in ("32", "64")},
 }
 _MOST = 10_000  # entries
-_PADDED = 256  # OpenVDB makes arrays up to this long before it packs them
+_PADDED = 128  # OpenVDB makes shorter arrays this long before it packs them
 _LEAF_BYTES = 64  # that each leaf takes at least elsewhere in the file
 
 
@@ -77,9 +77,8 @@ def _leaf_sizes(value: bytes, file_size: int) -> int | None:
         if packed:
             if packed < HEADER:
                 return None
-            unpacked = max(size, _PADDED) if size <= _PADDED else size
             chunk = value[position : position + packed]
-            if all(chunk_problem(chunk, fitting) for fitting in (size, unpacked)):
+            if all(chunk_problem(chunk, fitting) for fitting in (size, max(size, _PADDED))):
                 return None
         position += packed or size
     return count

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .grid import GridClass
-from .grid_file import LONGEST_TEXT, MAX_FILE_BYTES, MAX_GRIDS, Bytes, GridFile, file_text
+from .grid_file import LONGEST_TEXT, MAX_FILE_BYTES, MAX_GRIDS, Bytes, GridFile, file_text, usable_transform
 from .vdb_metadata import read_metadata
 
 __all__ = ["Cursor", "StoredGrid", "read_structure"]
@@ -203,7 +203,7 @@ def _transform(name: str, kind: str, body: Cursor) -> NDArray[np.float64]:
         if len(values):
             transform[:3, :3] = np.diag(values[:3])
     with np.errstate(all="ignore"):
-        volume = np.linalg.det(transform[:3, :3]) if np.isfinite(transform).all() else 0.0
-    if volume == 0.0 or not np.isfinite(volume) or (transform[3] != (0, 0, 0, 1)).any():
+        usable = usable_transform(transform)
+    if not usable:
         raise source.corrupt(f'the transform of the grid "{name}" cannot be inverted')
     return transform

@@ -104,6 +104,7 @@ def add_frames() -> Callable[..., None]:
             made = grids(place) if grids else [smoke(np.ones((8 * frame, 1, 1), np.float32), lattice(0.1))]
             kinds = write_vdb(bake.frame_path(name), VdbFrame(made, frame))
             bake.add_frame(name, time=frame / 24.0, grids=kinds)
+        bake.release()  # as at the end of a run
 
     return add
 

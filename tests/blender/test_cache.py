@@ -57,8 +57,7 @@ def bake_of(bpy: Any, bakes: Any, prefer: Any, add_frames: Callable[..., None]) 
             "blend": bpy.data.filepath if blend is None else blend,
         }
         made = Bake.create(bakes.cache_folder(prefer()), "plume", script_hash="", device="", details=details)
-        if names != ("nothing",):
-            add_frames(made, *(names or SMOKE))
+        add_frames(made, *(() if names == ("nothing",) else names or SMOKE))
         return made
 
     return make

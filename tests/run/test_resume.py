@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from fluid_addon.cli import main
 from fluid_addon.engine import FluidEngine
 from fluid_addon.engine.journal import Journal
 from fluid_addon.faults import injected
-from fluid_addon.run import RunRequest, run_script, session
+from fluid_addon.run import RunRequest, WorkerRun, run_script, session
 from fluid_addon.run.presets import list_presets
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.checkpoint import latest_checkpoint
@@ -311,3 +314,57 @@ def test_numbers_survive_as_they_are() -> None:
     assert journal.of_engine().ask("reduce", lambda: values) == values
     again.replay(json.loads(json.dumps(journal.entries)))
     assert tuple(again.of_engine().ask("reduce", lambda: ())) == values
+
+
+# ===== The command line and a real worker
+
+
+def command(*arguments: object, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
+def test_resume_says_what_there_is_to_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script, bakes = tmp_path / "smoke.lua", tmp_path / "bakes"
+    script.write_text(SMOKE, "utf-8")
+    run = ("run", script, "-o", bakes, "--in-process")
+    code, said = command(*run, "--resume", capsys=capsys)
+    assert (code, 'There is no bake of "smoke" in' in said) == (5, True)
+    assert command(*run, "--frames", "1-2", capsys=capsys)[0] == 0
+    (bake,) = bakes.iterdir()
+    assert latest_checkpoint(bake), "a run that its frames have cut short can be made longer"
+    code, said = command(*run, "--resume", "--param", "push=1", capsys=capsys)
+    assert code == 2 and "error[checkpoint-mismatch]" in said and '"push" is 1, and it was not set' in said
+    assert command(*run, "--resume", capsys=capsys)[0] == 0
+    assert [path.name for path in bakes.iterdir()] == [bake.name]
+    code, said = command(*run, "--resume", capsys=capsys)
+    assert code == 5 and "is finished." in said
+    code, said = command(*run, "--accept-changes", capsys=capsys)
+    assert code == 2 and "needs --resume" in said
+
+
+def test_a_killed_worker_loses_no_frame_and_its_run_goes_on(runs: Runs) -> None:
+    request = runs.request(runs.write(SMOKE))
+    assert runs.run(request) == 0
+    files = files_of(runs.bake)
+    worker = WorkerRun(replace(request, output=str(runs.folder / "killed")))
+    events = []
+    try:
+        for event in worker.events():
+            events.append(event)
+            if event["event"] == "checkpoint" and event["frame"] == 3:
+                os.kill(worker.pid, signal.SIGKILL)
+    finally:
+        worker.close()
+    assert events[-1]["exit_code"] == 6
+    bake = next(Path(event["folder"]) for event in events if event["event"] == "bake")
+    assert len(Bake.open(bake).frames) >= 2
+    assert Bake.open(bake).damaged(checksums=True) == []
+    assert runs.run(replace(request, resume=str(bake))) == 0, runs.errors()
+    assert files_of(bake) == files
+    assert sorted(path.name for path in bake.iterdir()) == [
+        ".lock",
+        "manifest.json",
+        *sorted(name for name, _ in files),
+    ]

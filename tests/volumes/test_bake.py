@@ -82,7 +82,8 @@ def test_a_second_export_of_the_same_path_replaces_the_first(bake):
 
 def test_a_bake_can_be_gone_on_with(bake):
     export(bake, "s_1.vdb")
-    again = Bake.open(bake.folder)
+    bake.release()
+    again = Bake.open_to_go_on(bake.folder)
     export(again, "s_2.vdb")
     assert [frame.frame for frame in Bake.open(bake.folder).frames] == [1, 2]
 
@@ -92,6 +93,7 @@ def test_paths_that_leave_the_folder_are_refused_and_nothing_is_made(bake, tmp_p
         with pytest.raises(FluidError) as caught:
             bake.frame_path(relative)
         assert caught.value.code == "export-path"
+    bake.release()
     assert [path.name for path in bake.folder.iterdir()] == ["manifest.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
@@ -158,6 +160,7 @@ def test_free_deletes_what_the_manifest_names_and_nothing_else(bake):
 
 def test_free_removes_the_folder_when_nothing_is_left(bake):
     export(bake, "a/s_1.vdb")
+    bake.release()
     assert Bake.open(bake.folder).free() == []
     assert not bake.folder.exists()
     assert bake.folder.parent.is_dir()
@@ -180,6 +183,8 @@ def test_a_full_disk_stops_the_bake_but_not_the_manifest(tiny_disk):
         bake.add_frame("s_3.vdb", time=0, grids={})
     assert caught.value.code == "disk-full"
     assert [frame.path for frame in Bake.open(bake.folder).frames] == ["s_1.vdb"]
+    assert not (bake.folder / "s_3.vdb").exists()  # or it would take room that nobody frees
+    bake.release()
 
 
 def test_a_bake_that_cannot_be_started_leaves_no_folder(tiny_disk):

@@ -35,6 +35,7 @@ def make(tmp_path: Path) -> Make:
             path = new.frame_path(f"smoke_{number:04}.vdb")
             path.write_bytes(bytes(1000))
             new.add_frame(path.name, time=number / 24, grids={"density": "float"})
+        new.release()
         made.append(new)
         rewrite_head(new, created=f"2026-01-01T00:00:{len(made):02}+00:00")
         return new
@@ -248,6 +249,7 @@ def test_a_bake_that_cannot_be_deleted_is_named(tiny_disk: Path) -> None:
         bakes.append(Bake.create(tiny_disk, "smoke", script_hash="", device="", details=details))
         bakes[-1].frame_path("smoke_1.vdb").write_bytes(b"1")
         bakes[-1].add_frame("smoke_1.vdb", time=0.0, grids={})
+        bakes[-1].release()
         rewrite_head(bakes[-1], created=f"2026-01-01T00:00:{second:02}+00:00")
     subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
     with pytest.raises(FluidError) as caught:

@@ -4,10 +4,10 @@
 -- themselves, `sort` is stable, and what has no name is numbered when it is first seen instead of shown by its address.
 
 local lua, border = ...
-local error, next, rawget, select, tostring, type = lua.error, lua.next, lua.rawget, lua.select, lua.tostring, lua.type
+local error, next, rawget, tostring, type = lua.error, lua.next, lua.rawget, lua.tostring, lua.type
 local raw_getmetatable, getinfo = lua.raw_getmetatable, border.getinfo
 local format, sub = lua.string.format, lua.string.sub
-local concat, sort = lua.table.concat, lua.table.sort
+local concat, move, sort = lua.table.concat, lua.table.move, lua.table.sort
 local math_type = lua.math.type
 
 local _ENV <const> = nil
@@ -16,7 +16,7 @@ local order = {}
 
 -- ===== Sorting
 
-local SMALL = 10000 -- elements that C may sort by itself, where the clock cannot interrupt it
+local SMALL = 10000 -- elements that C sorts at a time, where the clock cannot interrupt it
 local RUN = 8
 
 -- Whether the elements have one sorted order only: of one kind, and equal ones cannot be told apart (0.0 and -0.0 can).
@@ -39,19 +39,10 @@ end
 
 local function ascending(a, b) return a < b end
 
--- A stable merge sort of a[1] to a[n]; returns the list that holds the answer, which may be another one.
-local function merged(a, n, before)
-  for low = 1, n, RUN do
-    for i = low + 1, low + RUN - 1 <= n and low + RUN - 1 or n do
-      local v, j = a[i], i - 1
-      while j >= low and before(v, a[j]) do
-        a[j + 1] = a[j]
-        j = j - 1
-      end
-      a[j + 1] = v
-    end
-  end
-  local b, width = {}, RUN
+-- A stable merge sort of a[1] to a[n], of which every `width` elements are sorted already; returns the list that holds
+-- the answer, which may be another one.
+local function merged(a, n, before, width)
+  local b = {}
   while width < n do
     for low = 1, n, 2 * width do
       local i, middle, high = low, low + width, low + 2 * width
@@ -73,15 +64,43 @@ local function merged(a, n, before)
   return a
 end
 
+local function sort_runs(a, n, before)
+  for low = 1, n, RUN do
+    for i = low + 1, low + RUN - 1 <= n and low + RUN - 1 or n do
+      local v, j = a[i], i - 1
+      while j >= low and before(v, a[j]) do
+        a[j + 1] = a[j]
+        j = j - 1
+      end
+      a[j + 1] = v
+    end
+  end
+end
+
+-- A list that has one sorted order only: pieces are sorted by C, which is fast, and none of them takes it long.
+local function sort_plain(a, n)
+  if n <= SMALL then
+    sort(a)
+    return a
+  end
+  for low = 1, n, SMALL do
+    local piece = move(a, low, low + SMALL - 1 <= n and low + SMALL - 1 or n, 1, {})
+    sort(piece)
+    move(piece, 1, #piece, low, a)
+  end
+  return merged(a, n, ascending, SMALL)
+end
+
 -- Sorts t[1] to t[n] in place.
 function order.sort(t, n, before)
   if n < 2 then return end
   local copy = {}
   for i = 1, n do copy[i] = t[i] end
-  if before == nil and n <= SMALL and are_plain(copy, n) then
-    sort(copy)
+  if before == nil and are_plain(copy, n) then
+    copy = sort_plain(copy, n)
   else
-    copy = merged(copy, n, before or ascending)
+    sort_runs(copy, n, before or ascending)
+    copy = merged(copy, n, before or ascending, RUN)
   end
   for i = 1, n do t[i] = copy[i] end
 end
@@ -140,23 +159,32 @@ local function looks(value, depth)
   return "{" .. concat(parts, ",") .. "}"
 end
 
--- Numbers the keys that have none yet, in an order that is theirs: by what they hold in the table, and what they are.
-local function number_all(t, unseen)
-  if #unseen > 1 then
-    local key_of, texts = {}, {}
-    for i = 1, #unseen do
-      local text = looks(t[unseen[i]], 0) .. " " .. looks(unseen[i], 2)
-      if key_of[text] then
-        error("the keys of this table have no order: two are a " .. type(unseen[i])
-          .. " each and alike, so they would come differently in every run; keep them in a list", 0)
-      end
-      key_of[text], texts[i] = unseen[i], text
-    end
-    order.sort(texts, #texts)
-    for i = 1, #texts do number_of(key_of[texts[i]]) end
-  elseif unseen[1] then
-    number_of(unseen[1])
+-- The objects by their texts, and the sorted texts; nil where two texts are equal.
+local function by_texts(objects, text_of)
+  local found, texts = {}, {}
+  for i = 1, #objects do
+    local text = text_of(objects[i])
+    if found[text] then return nil end
+    found[text], texts[i] = objects[i], text
   end
+  return found, sort_plain(texts, #texts)
+end
+
+-- Numbers the keys that have none yet, in an order of their own: by what they hold in the table, or what they are.
+local function number_all(t, unseen)
+  if #unseen < 2 then
+    if unseen[1] then number_of(unseen[1]) end
+    return
+  end
+  local found, texts = by_texts(unseen, function(key) return looks(t[key], 0) end)
+  if not found then
+    found, texts = by_texts(unseen, function(key) return looks(t[key], 0) .. " " .. looks(key, 2) end)
+  end
+  if not found then
+    error("the keys of this table have no order: two of them are tables or functions that nothing tells apart, "
+      .. "so they would come differently in every run; keep them in a list", 0)
+  end
+  for i = 1, #texts do number_of(found[texts[i]]) end
 end
 
 -- ===== Walking a table
@@ -172,10 +200,7 @@ local function sorted(t, keys)
   for i = 1, #keys do
     if type(keys[i]) ~= "string" then only_texts = false break end
   end
-  if only_texts then
-    order.sort(keys, #keys)
-    return keys
-  end
+  if only_texts then return sort_plain(keys, #keys) end
   local positions, other, texts, flags, objects, unseen = {}, {}, {}, {}, {}, {}
   for i = 1, #keys do
     local key = keys[i]
@@ -191,9 +216,9 @@ local function sorted(t, keys)
       objects[#objects + 1] = key
     end
   end
-  order.sort(positions, #positions)
-  if other[1] then order.sort(other, #other) append(positions, other) end
-  if texts[1] then order.sort(texts, #texts) append(positions, texts) end
+  positions = sort_plain(positions, #positions)
+  append(positions, sort_plain(other, #other))
+  append(positions, sort_plain(texts, #texts))
   if flags[1] ~= nil then
     if #flags == 2 then flags = {false, true} end
     append(positions, flags)
@@ -205,7 +230,7 @@ local function sorted(t, keys)
       found[i] = numbers[objects[i]]
       by_number[found[i]] = objects[i]
     end
-    order.sort(found, #found)
+    found = sort_plain(found, #found)
     for i = 1, #found do found[i] = by_number[found[i]] end
     append(positions, found)
   end
@@ -271,6 +296,28 @@ local function advance(t, walk)
   end
 end
 
+-- The first key, unless it is a table or the like: whether a table is empty is asked often, and needs no sorting.
+local function first_of(t)
+  if rawget(t, 1) ~= nil then return 1 end
+  local position, other, text, flag
+  for key in next, t do
+    local kind = type(key)
+    if kind == "string" then
+      if not text or key < text then text = key end
+    elseif kind == "number" then
+      if math_type(key) == "integer" and key > 0 then
+        if not position or key < position then position = key end
+      elseif not other or key < other then
+        other = key
+      end
+    elseif kind == "boolean" then
+      flag = key and flag ~= false -- false goes first
+    end
+  end
+  if position or other or text then return position or other or text end
+  return flag
+end
+
 local function begin_walk(t)
   local walk = {at = 0}
   walk.n, walk.others = keys_of(t)
@@ -282,10 +329,10 @@ function order.next(t, key)
   if type(t) ~= "table" then no_table("next", t) end
   if key == nil then
     if next(t) == nil then return nil end
-    local first = rawget(t, 1)
+    local first = first_of(t)
     if first == nil then return advance(t, begin_walk(t)) end
     walks[t] = nil
-    return 1, first
+    return first, rawget(t, first)
   end
   local walk = walks[t]
   if walk and walk.last == key then return advance(t, walk) end
@@ -305,9 +352,7 @@ function order.next(t, key)
   return advance(t, walk)
 end
 
-function order.pairs(...)
-  local t = ...
-  if select("#", ...) == 0 then error("bad argument #1 to 'pairs' (table expected, got no value)", 2) end
+function order.pairs(t)
   if type(t) ~= "table" then no_table("for iterator", t) end
   local meta = raw_getmetatable(t)
   local own = meta and rawget(meta, "__pairs")
@@ -321,18 +366,17 @@ function order.pairs(...)
     if key ~= last or state ~= t then return order.next(state, key) end
     while true do
       at = at + 1
+      local value
       if at <= n then
         last = at
-      elseif others then
-        last = others[at - n]
       else
-        last = nil
+        last = others and others[at - n]
+        if last == nil then
+          last = walks -- no key: whoever asks again begins again
+          return nil
+        end
       end
-      if last == nil then
-        last = walks -- no key: whoever asks again begins again
-        return nil
-      end
-      local value = rawget(t, last)
+      if meta then value = rawget(t, last) else value = t[last] end
       if value ~= nil then return last, value end
     end
   end, t, nil

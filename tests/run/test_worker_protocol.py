@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever a worker and its drivers say, its parent understands it or ends it, with bounded memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from fluid_addon.run import RunRequest, WorkerRun, events, supervisor
+from fluid_addon.run.event_buffer import EventBuffer
+from fluid_addon.run.event_shapes import SHAPES, check_event
+from fluid_addon.run.protocol import HalfMessageError, MessageWriter, ProtocolError, read_message
+from tests.run.fake_worker import fake_worker, needs_scripts
+
+REQUEST = RunRequest("smoke.lua", source="print('hello')")
+
+
+def told_by(tmp_path: Path, body: str) -> list:
+    """The events of a run whose worker does `body`; nothing of it is left afterwards."""
+    run = WorkerRun(REQUEST, fake_worker(tmp_path, body))
+    process = run._process
+    told = list(run.events())
+    run.close()
+    assert process._process.returncode is not None
+    assert not Path(process._folder).exists()
+    assert not any(thread.is_alive() for thread in [*process._threads, run._thread])
+    return told
+
+
+def error_of(told: list) -> tuple[str, str]:
+    (error,) = [event["diagnostics"][0] for event in told if event["event"] == "error"]
+    assert told[-1]["exit_code"] == 6
+    return error["code"], error["message"]
+
+
+@needs_scripts
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("raw(b'\\0\\0')", "the stream ended inside a message"),
+        ("raw(b'\\0\\0\\0\\x09{\"event')", "the stream ended inside a message"),
+        ("framed(b'{]'); time.sleep(60)", "a message that is no JSON (Expecting property name"),
+        ("framed(b'[' * 1000000); time.sleep(60)", "a message that is no JSON (maximum recursion"),
+        ("framed(b'\\xff\\xfe'); time.sleep(60)", "a message that is no JSON ("),
+        ("framed(b'[1]'); time.sleep(60)", "a message that is no JSON object"),
+        ("raw(b'\\xff\\xff\\xff\\xff' + bytes(100)); time.sleep(60)", "a message of 4,294,967,295 bytes"),
+        ("framed(b'{\"a\": 1}'); time.sleep(60)", "a message that is no event"),
+        ("send('progress', frame='x'); time.sleep(60)", 'an event "progress" with a wrong "frame"'),
+        ("send('error', diagnostics=[1]); time.sleep(60)", 'an event "error" with a wrong "diagnostics"'),
+        ("finished(0, 1, [2]); time.sleep(60)", 'an event "finished" with a wrong "files"'),
+    ],
+)
+def test_B08_what_is_no_message_ends_the_process(tmp_path, body, what) -> None:
+    begun = time.monotonic()
+    code, message = error_of(told_by(tmp_path, "progress(1)\n" + body))
+    assert code == "worker-protocol"
+    assert message.startswith(f"The worker process sent what cannot be understood: {what}")
+    assert time.monotonic() - begun < 20, "it was not waited for"
+
+
+@needs_scripts
+def test_B08_half_a_message_of_a_killed_worker_is_its_death(tmp_path) -> None:
+    code, message = error_of(told_by(tmp_path, "raw(b'\\0\\0\\0\\x09{'); os.kill(os.getpid(), 9)"))
+    assert (code, message) == ("worker-died", "The worker process ended by signal SIGKILL.")
+
+
+@needs_scripts
+def test_B08_ten_megabytes_of_output_are_not_kept(tmp_path) -> None:
+    body = "for _ in range(160):\n    os.write(1, b'x' * 65536)\nos.write(2, b'\\nlast words'); os._exit(7)"
+    code, message = error_of(told_by(tmp_path, body))
+    assert (code, message) == ("worker-died", 'The worker process ended with status 7. Its last words: "last words".')
+
+
+@needs_scripts
+def test_B08_a_flood_that_nobody_reads_waits_and_does_not_hold_up_the_end(tmp_path, monkeypatch) -> None:
+    body = "text = 'x' * 10000\nwhile True:\n    send('log', text=text)"
+    monkeypatch.setattr(EventBuffer, "BYTES", 4_000_000)
+    run = WorkerRun(REQUEST, fake_worker(tmp_path, body))
+    size = -1
+    while size != len(run._events) or not size:  # until it grows no more
+        size = len(run._events)
+        time.sleep(0.3)
+    assert size == 400
+    begun = time.monotonic()
+    run.cancel()
+    while not any(event["event"] == "finished" for event in run.poll()):
+        time.sleep(0.005)
+    assert time.monotonic() - begun < 5
+    run.close()
+    assert not run._thread.is_alive()
+
+
+def test_a_buffer_replaces_progress_that_nobody_saw_and_hands_out_a_part_at_once() -> None:
+    buffer = EventBuffer()
+    for frame in range(5):
+        buffer.add({"event": "progress", "frame": frame}, 100)
+    assert [event["frame"] for event in buffer.take()] == [4]
+    assert buffer._bytes == 0
+    for number in range(buffer.AT_ONCE + 1):
+        buffer.add({"event": "log", "text": str(number)}, 10)
+    assert len(buffer.take()) == buffer.AT_ONCE
+    assert buffer.next()["text"] == str(buffer.AT_ONCE)
+    assert buffer.take() == []
+
+
+def test_a_full_buffer_waits_for_its_reader(monkeypatch) -> None:
+    monkeypatch.setattr(EventBuffer, "EVENTS", 3)
+    buffer, added = EventBuffer(), []
+
+    def add() -> None:
+        for number in range(9):
+            buffer.add({"event": "log", "text": str(number)})
+            added.append(number)
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive() and len(added) == 3
+    assert buffer.next()["text"] == "0"
+    buffer.open_up()
+    thread.join(5)
+    assert [event["text"] for event in buffer.take()] == list("12345678")
+
+
+def test_what_is_pinned_of_the_protocol() -> None:
+    stream = io.BytesIO()
+    writer = MessageWriter(stream)
+    messages = [{"event": "log", "text": "ä" * 1000}, {}, {"n": [1, 2.5, None]}]
+    for message in messages:
+        writer.write(message)
+    whole = stream.getvalue()
+    stream.seek(0)
+    assert [read_message(stream) for _ in range(4)] == [*messages, None]
+    for damaged in (b"\xff\xff\xff\xff" + whole, b"\0\0\0\x02[]", b"\0\0\0\x02{]"):
+        with pytest.raises(ProtocolError):
+            read_message(io.BytesIO(damaged))
+    for half in (whole[:2], whole[:10]):
+        with pytest.raises(HalfMessageError):
+            read_message(io.BytesIO(half))
+
+
+def test_every_event_that_is_described_has_a_shape() -> None:
+    rows = dict(re.findall(r"^\| (\w+) \| (.*) \|$", events.__doc__ or "", re.MULTILINE))
+    del rows["event"]
+    assert set(rows) == set(SHAPES)
+    for name, shape in SHAPES.items():
+        assert set(shape) <= {*re.findall(r"\w+", rows[name]), name, "diagnostics"}
+    with pytest.raises(ProtocolError, match='an event "bake" with a wrong "folder"'):
+        check_event({"event": "bake"})
+
+
+# A driver of its own mind: it prints before and while the worker runs, on both streams, and from C's side of Python.
+LOUD = """
+import os, threading, time
+def print_for_ever():
+    while not time.sleep(0.0005):
+        os.write(1, b"\\0\\0\\0\\x02{}DRIVER INFO: 1\\n")
+        os.write(2, b"driver warning \\xff\\xfe\\n")
+threading.Thread(target=print_for_ever, daemon=True).start()
+"""
+
+
+def test_V15_a_driver_that_prints_corrupts_no_message(tmp_path, monkeypatch) -> None:
+    (tmp_path / "loud").mkdir()
+    (tmp_path / "loud" / "sitecustomize.py").write_text(LOUD)
+    monkeypatch.syspath_prepend(str(tmp_path / "loud"))
+    source = "for i = 1, 2000 do print(i) end"
+    run = WorkerRun(RunRequest("loud.lua", source=source, output=str(tmp_path)))
+    told = list(run.events())
+    run.close()
+    assert [event["text"] for event in told if event["event"] == "log"] == [str(i) for i in range(1, 2001)]
+    assert told[-1]["exit_code"] == 0
+
+
+# ===== A worker that gives no sign of life
+
+
+def impatient(monkeypatch) -> None:
+    """Ends a worker that is silent for half a second."""
+    monkeypatch.setattr(supervisor, "TICK", 0.05)
+    monkeypatch.setattr(supervisor, "SILENT_TICKS", 10)
+
+
+@needs_scripts
+def test_a_worker_without_a_sign_of_life_is_ended(tmp_path, monkeypatch) -> None:
+    impatient(monkeypatch)
+    code, message = error_of(told_by(tmp_path, "progress(3)\ntime.sleep(600)"))
+    assert code == "worker-stalled"
+    assert message == "The worker process gave no sign of life for 0.5 seconds while it was computing frame 4."
+
+
+@needs_scripts
+def test_a_worker_that_works_without_a_sign_has_longer(tmp_path, monkeypatch) -> None:
+    impatient(monkeypatch)
+    monkeypatch.setattr(supervisor, "BUSY_TICKS", 30)
+    code, message = error_of(told_by(tmp_path, "send('started', script='x')\nwhile True: pass"))
+    assert code == "worker-stalled"
+    assert "for 1.5 seconds while it was preparing the run." in message
+
+
+@needs_scripts
+def test_signs_of_life_keep_a_quiet_worker(tmp_path, monkeypatch) -> None:
+    impatient(monkeypatch)
+    body = "for _ in range(12):\n    framed(b'{\"alive\": true}')\n    time.sleep(0.1)\nfinished(0, 3, ['a', 'b'])"
+    told = told_by(tmp_path, body)
+    assert [event["event"] for event in told] == ["finished"]
+    assert (told[0]["exit_code"], told[0]["frames"], told[0]["files"]) == (0, 3, ["a", "b"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="holds Python still by a function of the C library")
+def test_a_worker_whose_python_is_held_still_is_ended(tmp_path, monkeypatch) -> None:
+    impatient(monkeypatch)
+    held = "import ctypes, threading\nthreading.Timer(1.5, lambda: ctypes.PyDLL(None).sleep(600)).start()"
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "sitecustomize.py").write_text(held)
+    monkeypatch.syspath_prepend(str(tmp_path / "held"))
+    run = WorkerRun(RunRequest("loop.lua", source="while true do end", lua_seconds=100, output=str(tmp_path)))
+    told = list(run.events())
+    run.close()
+    assert error_of(told)[0] == "worker-stalled"
