@@ -17,7 +17,7 @@ from ..engine import FluidEngine
 from ..engine.journal import Journal, mismatch
 from ..volumes.bake import Bake, damage
 from ..volumes.cache import bakes_in
-from ..volumes.checkpoint import CheckpointFile, CheckpointSummary, CheckpointWriter, latest_checkpoint, open_checkpoint
+from ..volumes.checkpoint import corrupt, CheckpointFile, CheckpointSummary, CheckpointWriter, latest_checkpoint, open_checkpoint
 from .request import RunRequest
 
 __all__ = ["Checkpoints", "Resumption", "bake_to_resume", "digest"]
@@ -93,10 +93,16 @@ def choose(bake: Bake, last_frame: int | None, note: Callable[[str], None]) -> R
 
 
 def _files(found: CheckpointFile) -> list[tuple[str, int, int]]:
-    files = found.run.get("files")
-    if not isinstance(files, list) or not isinstance(found.run.get("journal"), list):
-        raise fail("checkpoint-corrupt", f'The checkpoint "{found.path.name}" has no list of files or no journal.')
-    return [(str(path), int(size), int(crc32)) for path, size, crc32 in files]
+    run = found.run
+    kinds = {"files": list, "journal": list, "engines": list, "sources": dict, "device": str}
+    missing = [f'"{key}"' for key, kind in kinds.items() if not isinstance(run.get(key), kind)]
+    try:
+        files = [(str(path), int(size), int(crc32)) for path, size, crc32 in () if missing else run["files"]]
+    except (TypeError, ValueError):
+        missing = ['"files"']
+    if missing:
+        raise corrupt(found.path, f"it says nothing sensible of {', '.join(missing)}")
+    return files
 
 
 def _wrong_file(bake: Bake, files: Sequence[tuple[str, int, int]]) -> str | None:
@@ -162,7 +168,7 @@ class Checkpoints:
         try:
             self._journal.replay(chosen.run["journal"])
         except (TypeError, ValueError) as error:
-            raise fail("checkpoint-corrupt", f'The journal of "{chosen.path.name}" cannot be read: {error}.') from error
+            raise corrupt(chosen.path, f"its journal cannot be read ({error})") from error
         self._resumption = chosen
         return chosen, bake
 
@@ -196,8 +202,11 @@ class Checkpoints:
             listed = ", ".join(f'"{name}"' for name in sorted(changed))
             raise mismatch([f"the module {listed} was changed"])
         with open_checkpoint(chosen.path) as found:
-            for number, (engine, state) in enumerate(zip(self._engines, found.run["engines"], strict=True)):
-                engine.restore_state(state, f"{number}/", found)
+            try:
+                for number, (engine, state) in enumerate(zip(self._engines, chosen.run["engines"], strict=True)):
+                    engine.restore_state(state, f"{number}/", found)
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                raise corrupt(chosen.path, f"its engines are not described as they should be ({error})") from error
         device = self._engines[0].device if self._engines else ""
         if device != chosen.run["device"]:
             self._note(f'The run goes on on "{device}"; it began on "{chosen.run["device"]}", which rounds otherwise.')

@@ -12,7 +12,10 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["isolate"]
+__all__ = ["FOLDER_PREFIX", "isolate", "leave_folder"]
+
+#: How the name of a worker's own folder begins.
+FOLDER_PREFIX = "fluid-script-worker-"
 
 _NO_NEW_PRIVILEGES = 38  # PR_SET_NO_NEW_PRIVS
 _FIRST_TO_GO = 800  # of 1000: where memory runs out, Linux ends this process before Blender
@@ -45,3 +48,12 @@ def _close_standard_input() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+
+
+def leave_folder() -> None:
+    """Remove this process's own folder where its parent cannot do so any more, as far as nothing was left in it."""
+    with contextlib.suppress(OSError):
+        folder = Path.cwd()
+        os.chdir(folder.parent)
+        if folder.name.startswith(FOLDER_PREFIX):
+            folder.rmdir()

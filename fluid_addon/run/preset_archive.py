@@ -11,6 +11,7 @@ import io
 import secrets
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -38,6 +39,9 @@ __all__ = ["export_presets", "import_presets"]
 _MOST_PRESETS = 200
 _MOST_ENTRIES = 2000
 _MOST_BYTES = 128 * 1024 * 1024
+_MOST_DIRECTORY = 1 << 20  # bytes of the list of entries, which zipfile reads as a whole
+_PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others could ask for memory before the first byte comes out
+_END, _END_BYTES = b"PK\5\6", 22  # the record at a zip's end without its comment
 _DATE = (2000, 1, 1, 0, 0, 0)  # the same presets make the same zip
 
 
@@ -117,6 +121,10 @@ def _read_archive(path: Path) -> dict[str, dict[str, bytes]]:
     found: dict[str, dict[str, bytes]] = {}
     total = 0
     try:
+        if not path.is_file() and path.exists():
+            raise _refused(path, "it cannot be read (it is not a file)")
+        if _directory_bytes(path) > _MOST_DIRECTORY:
+            raise _refused(path, f"it has more than {_MOST_ENTRIES} entries")
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             if len(entries) > _MOST_ENTRIES:
@@ -138,7 +146,7 @@ def _read_archive(path: Path) -> dict[str, dict[str, bytes]]:
                 found[name][file] = content
     except FileNotFoundError as error:
         raise _refused(path, "there is no such file") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, IndexError, RuntimeError, ValueError) as error:
         raise _refused(path, f"it is no zip, or a damaged one ({printable(str(error))})") from error
     except OSError as error:
         raise _refused(path, f"it cannot be read ({error.strerror or error})") from error
@@ -149,15 +157,33 @@ def _read_archive(path: Path) -> dict[str, dict[str, bytes]]:
     return found
 
 
+def _directory_bytes(path: Path) -> int:
+    """How long the list of entries claims to be at the file's end; -1 where there is none, which zipfile then says."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - _END_BYTES - 65535))
+        end = file.read()
+    at = len(end) - _END_BYTES  # zipfile looks for a comment only where the end is not this
+    if at < 0 or end[at : at + 4] != _END or end[-2:] != b"\0\0":
+        at = end.rfind(_END)
+    if at < 0 or len(end) - at < _END_BYTES:
+        return -1
+    if end[max(0, at - 20) : at].startswith(b"PK\x06\x07"):  # a longer one, for more than any preset has
+        return _MOST_DIRECTORY + 1
+    return int.from_bytes(end[at + 12 : at + 16], "little")
+
+
 def _place(path: Path, entry: zipfile.ZipInfo) -> tuple[str, str] | None:
     """The preset and the file that an entry is; None for a folder, and for what macOS adds to every zip."""
-    shown = printable(entry.filename)[:80]
+    shown = printable(entry.filename[:80])[:80]
     parts = entry.filename.split("/")
     if parts[0] == "__MACOSX" or parts[-1] == ".DS_Store":
         return None
     mode = entry.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise _refused(path, f'"{shown}" is a link or a device')
+    if entry.compress_type not in _PLAIN:
+        raise _refused(path, f'"{shown}" is packed in a way that is not read')
     if entry.flag_bits & 1:
         raise _refused(path, f'"{shown}" is locked with a password')
     if len(parts) != 2 or (parts[1] and parts[1] not in FILES):

@@ -95,6 +95,7 @@ class _Session:
             last_frame=self.request.last_frame,
             exported=self.exported,
             journal=self.journal,
+            careful=self.request.careful,
         )
 
     def make_engine(self, **options: Any) -> FluidEngine:

@@ -145,6 +145,7 @@ class RunState:
                 self.log.append(("note", f"The run goes on from frame {event['frame']}."))
             case "restarted":
                 self.restarted = event["text"]
+                self.files, self.checkpoint, self.resumes_from = 0, None, None  # until "resumed" says otherwise
                 self.log.append(("note", event["text"]))
             case "error":
                 self.errors.extend(event["diagnostics"])

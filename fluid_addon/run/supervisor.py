@@ -172,7 +172,7 @@ class WorkerRun:
         Raises:
             FluidError: worker-protocol, worker-stalled.
         """
-        silent, worked = 0, process.processor_seconds()
+        silent, worked = 0, 0.0
         while True:
             late = self._cancelled is not None and time.monotonic() - self._cancelled >= CANCEL_SECONDS
             if late:
@@ -180,6 +180,7 @@ class WorkerRun:
             try:
                 message = process.arrived.get(timeout=TICK if self._cancelled is None else 0.01)
             except queue.Empty:
+                worked = worked if silent else process.processor_seconds()
                 silent += self._cancelled is None
                 if silent >= SILENT_TICKS:
                     used = process.processor_seconds() - worked
@@ -193,7 +194,7 @@ class WorkerRun:
                     return False  # it was killed while it wrote
                 raise _broken(message)
             if message[1]:
-                silent, worked = 0, process.processor_seconds() if silent else worked
+                silent = 0
                 self._take(*message)
 
     def _take(self, message: Event, size: int) -> None:

@@ -70,6 +70,10 @@ class Terminal:
                 self._line(self._progress, f"{where}note: {event['text']}")
             case "memory":
                 self._line(self._progress, f'Memory on "{event["device"]}":\n{event["table"]}')
+            case "restarted":
+                self._line(self._progress, event["text"])
+            case "resumed":
+                self._line(self._progress, f"The run goes on from frame {event['frame']}.")
             case "error":
                 for item in event["diagnostics"]:
                     self._line(self._progress, item["text"])

@@ -17,7 +17,7 @@ from ..diagnostics import FluidError, Kind
 from ..faults import fault
 from ..volumes.atomic import remove_parts
 from .events import Event, error_event
-from .isolation import isolate
+from .isolation import isolate, leave_folder
 from .lua_watch import stalled_script
 from .memory_limit import MemoryLimit
 from .protocol import MessageWriter, ProtocolError, descriptor_of, read_message
@@ -103,6 +103,7 @@ class _Teller:
 
     def _end(self, kind: Kind, problem: FluidError | None = None) -> None:
         remove_parts()
+        leave_folder()
         if problem is not None:
             words = threading.Thread(target=self.tell, args=(error_event(problem),), daemon=True)
             words.start()

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..diagnostics import FluidError, fail
 from .child import child_command, child_environment, child_flags
+from .isolation import FOLDER_PREFIX
 from .process_figures import processor_seconds
 from .protocol import MessageWriter, ProtocolError, inheritable_handle, read_sized
 
@@ -43,7 +44,7 @@ class WorkerProcess:
     """
 
     def __init__(self, python: str = sys.executable, *, background: bool = False) -> None:
-        self._folder = tempfile.mkdtemp(prefix="fluid-script-")
+        self._folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
         self.arrived: queue.Queue[Arrived] = queue.Queue(UNREAD)
         self._tail = b""
         self._over = threading.Event()

@@ -26,7 +26,7 @@ Scalar = None | bool | int | float | bytes
 
 _OK, _RAISE, _STOP = 0, 1, 2
 _LUA = Path(__file__).resolve().parent / "lua"
-_TRUSTED = ("sandbox.lua", "order.lua", "patterns.lua", "libraries.lua", "encoder.lua", "fluid_engine.lua")
+_TRUSTED = ("sandbox.lua", "sorting.lua", "order.lua", "patterns.lua", "libraries.lua", "encoder.lua", "fluid_engine.lua")
 _ANSWER_ROOM = 4 * 1024 * 1024
 _MAX_TEXT = 1024 * 1024
 

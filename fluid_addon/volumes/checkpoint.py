@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ CHECKPOINT = ".checkpoint"
 FORMAT, VERSION = "fluid-script-checkpoint", 1
 _HEAD = "head.json"
 _LARGEST_HEAD = 512 << 20  # bytes
+#: What reading a damaged archive raises: encrypted, patched or nested ones are RuntimeErrors.
+_DAMAGE = (OSError, ValueError, RuntimeError, EOFError, struct.error, zipfile.BadZipFile)
 _KINDS = ("float16", "float32", "float64", "int32", "uint32", "int64")
 
 
@@ -152,7 +155,7 @@ class CheckpointFile:
         try:
             member, shape, dtype = self._arrays[name]
             content = self._archive.read(member)
-        except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+        except (KeyError, *_DAMAGE) as error:
             raise corrupt(self.path, f'"{name}" cannot be read ({error})') from error
         return np.frombuffer(content, dtype).reshape(shape)
 
@@ -176,12 +179,12 @@ def open_checkpoint(path: Path) -> Iterator[CheckpointFile]:
     """Look at a checkpoint. Raises FluidError checkpoint-corrupt, with what is wrong."""
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise corrupt(path, str(error)) from error
     with archive:
         try:
             found = CheckpointFile(path, archive)
-        except (OSError, ValueError, RecursionError, zipfile.BadZipFile, NotImplementedError) as error:
+        except _DAMAGE as error:
             raise corrupt(path, str(error)) from error
         yield found
 

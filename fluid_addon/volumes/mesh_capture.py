@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections import OrderedDict
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..diagnostics import FluidError, fail
+from ..diagnostics import fail, printable
 from .atomic import disk_problem, write_bytes_atomically
 from .mesh import Mesh, checked_mesh
 
@@ -25,6 +26,8 @@ __all__ = ["INDEX", "CapturedMeshes", "MeshCapture", "MeshCaptureWriter"]
 
 INDEX = "capture.json"
 _FORMAT = 1
+_LARGEST_INDEX = 64 << 20  # bytes
+_ARRAY = re.compile(r"[0-9a-f]{32}")  # what an array may be called: a hash, never a path
 
 
 class MeshCaptureWriter:
@@ -80,13 +83,19 @@ class MeshCapture:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
+            if (folder / INDEX).stat().st_size > _LARGEST_INDEX:
+                raise ValueError("its list is too long")
             said = json.loads((folder / INDEX).read_bytes())
             self._objects: dict[str, dict[int, tuple[str, str]]] = {
                 name: {int(frame): (str(points), str(triangles)) for frame, points, triangles in frames}
                 for name, frames in said["objects"].items()
             }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise fail("mesh-broken", f'"{folder}" holds no captured meshes ({error}).', "Run it again.") from error
+            for frames in self._objects.values():
+                if not all(_ARRAY.fullmatch(name) for pair in frames.values() for name in pair):
+                    raise ValueError("it names arrays that are none")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            message = f'"{folder}" holds no captured meshes ({printable(str(error)[:200])}).'
+            raise fail("mesh-broken", message, "Run it again.") from error
 
     def source(self, name: str) -> CapturedMeshes:
         """An object's meshes. Raises FluidError `unknown-object`."""
@@ -116,18 +125,25 @@ class CapturedMeshes:
     def _array(self, name: str) -> NDArray[Any]:
         if name not in self._arrays:
             try:
-                array = np.load(self._folder / f"{name}.npy", allow_pickle=False)
+                self._arrays[name] = _read_array(self._folder / f"{name}.npy")
             except (OSError, ValueError, EOFError) as error:
-                message = f'The captured mesh of "{self._name}" cannot be read ({error}).'
+                message = f'The captured mesh of "{self._name}" cannot be read ({printable(str(error)[:200])}).'
                 raise fail("mesh-broken", message, "Run it again.") from error
-            if array.ndim != 2 or array.shape[1] != 3 or array.dtype not in (np.float32, np.int32):
-                raise _corrupt(self._name)
-            self._arrays[name] = array
             if len(self._arrays) > 4:  # points and triangles of a frame and the one before it
                 self._arrays.popitem(last=False)
         self._arrays.move_to_end(name)
         return self._arrays[name]
 
 
-def _corrupt(name: str) -> FluidError:
-    return fail("mesh-broken", f'The captured mesh of "{name}" is damaged.', "Run it again.")
+def _read_array(path: Path) -> NDArray[Any]:
+    """Points or triangles as the writer stores them; memory is taken for what the file has, not for what it claims."""
+    with path.open("rb") as file:
+        form: Any = np.lib.format
+        if form.read_magic(file) != (1, 0):
+            raise ValueError("it has another format")
+        shape, column_first, dtype = form.read_array_header_1_0(file)
+        if len(shape) != 2 or shape[1] != 3 or column_first or dtype not in (np.float32, np.int32):
+            raise ValueError("it holds neither points nor triangles")
+        if path.stat().st_size - file.tell() != shape[0] * 12:
+            raise ValueError("it is damaged")
+        return np.fromfile(file, dtype).reshape(-1, 3)

@@ -30,7 +30,7 @@ __all__ = ["parse_grid"]
 _Integers = NDArray[np.int64]
 
 _LEVELS = ("leaf", "lower", "upper")
-_CHUNK = 1 << 18  # entries of nodes' tables that are looked at together
+_CHUNK = 1 << 15  # entries of nodes' tables that are looked at together
 
 
 @dataclass

@@ -79,7 +79,7 @@ def names(texts) -> list[str]:
 
 
 class Watch:
-    """What Python does to this machine: processes that are started, files that are written. Blender's own C is quiet."""
+    """What Python does to this machine: processes that are started, files that are written."""
 
     WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
     CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.utime")
@@ -126,7 +126,7 @@ def nothing_happens(add_on) -> Iterator[None]:
 def test_the_watch_sees_what_a_run_does(bpy, add_on, downloaded) -> None:
     found = add_on.simulation.new_simulation(bpy.context.scene, write(bpy, "own.lua", SCRIPT), "Own")
     add_on.bpy = bpy
-    with pytest.raises(AssertionError, match="cache.*subprocess"), nothing_happens(add_on):
+    with pytest.raises(AssertionError, match=r"cache.*subprocess"), nothing_happens(add_on):
         add_on.live.start(found, bpy.context.scene)
         add_on.live.wait(found.fluid_addon.token, lambda _event: None)
 

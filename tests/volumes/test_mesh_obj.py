@@ -69,6 +69,11 @@ def test_faces_may_stand_above_their_vertices_and_vertices_may_have_colours(tmp_
         (SQUARE + "v 1 nan 3\nf 1 2 3\n", 'Vertex 5 of "ball.obj" is not at a finite place.'),
         (SQUARE + "v 1 1e300 3\nf 1 2 3\n", 'Vertex 5 of "ball.obj" is not at a finite place.'),
         (SQUARE + "f 1 2 99999999999999999999\n", None),
+        ("v 0 0\n" * 3 + "f 1 2 3\n", 'Line 1 of "ball.obj" is a vertex without three numbers.'),
+        ("f 1 2 3\n", None),
+        (SQUARE + f"f 1 2 {'3' * 65}\n", 'Line 5 of "ball.obj" has a word that is too long for a number.'),
+        (f"v 0 0 {'0' * 65}\n", 'Line 1 of "ball.obj" has a word that is too long for a number.'),
+        ("#" * (1 << 20) + "#\n", 'Line 1 of "ball.obj" is longer than 1,048,576 bytes.'),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message):
@@ -84,4 +89,4 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_a_mesh_that_is_too_large_is_refused_before_it_is_built(tmp_path, monkeypatch):
     monkeypatch.setattr("fluid_addon.volumes.obj_reader.MAX_TRIANGLES", 1)
-    assert problem(tmp_path, SQUARE + "f 1 2 3 4\n") == '"ball.obj" has 2 triangles; 1 is the most.'
+    assert problem(tmp_path, SQUARE + "f 1 2 3 4\n") == '"ball.obj" has 2 triangles or more; 1 is the most.'

@@ -7,7 +7,7 @@ local ask, where = border.ask, border.where
 local next, rawget, select, type = lua.next, lua.rawget, lua.select, lua.type
 local raw_getmetatable = lua.raw_getmetatable
 local byte, find, format, gsub, sub = lua.string.byte, lua.string.find, lua.string.format, lua.string.gsub, lua.string.sub
-local concat, sort = lua.table.concat, lua.table.sort
+local concat, sort_plain = lua.table.concat, border.sorting.plain
 local math_type, huge = lua.math.type, lua.math.huge
 
 local _ENV <const> = nil
@@ -70,25 +70,27 @@ end
 
 -- The names of a table, sorted; or its length, if it is a list.
 local function keys_of(state, t)
-  local names, count, highest = {}, 0, 0
+  local names, count, highest, odd = {}, 0, 0, nil
   for key in next, t do
     count = count + 1
     if count > MAX_KEYS then refuse("plan-shape", state, "has more than " .. MAX_KEYS .. " entries.") end
-    if type(key) == "string" then
+    local kind = type(key)
+    if kind == "string" then
       names[#names + 1] = key
     elseif math_type(key) == "integer" and key >= 1 then
       if key > highest then highest = key end
-    else
-      refuse("plan-shape", state, "has a " .. type(key) .. " as a key; use names, or positions from 1.")
+    elseif not odd or kind < odd then
+      odd = kind -- of several the first by name: which one comes first here is different in every run
     end
   end
+  if odd then refuse("plan-shape", state, "has a " .. odd .. " as a key; use names, or positions from 1.") end
   if #names > 0 and #names < count then refuse("plan-shape", state, "mixes names and positions.") end
   if #names == 0 and highest ~= count then
     local hole = 1
     while rawget(t, hole) ~= nil do hole = hole + 1 end
     refuse("plan-shape", state, "has a hole: its entry " .. hole .. " is nil.")
   end
-  sort(names)
+  sort_plain(names, #names)
   return names, highest
 end
 
@@ -141,6 +143,14 @@ function put_value(state, value)
   refuse("plan-shape", state, "is a " .. kind .. "; a call takes numbers, text, booleans and tables of them.")
 end
 
+local function has_names(t)
+  if rawget(t, 1) ~= nil then return false end
+  for key in next, t do
+    if type(key) == "string" then return true end
+  end
+  return false
+end
+
 -- encode(names, ...): the values after the list of their names, as one string.
 return function(names, ...)
   local state = {bytes = 0, depth = 1, keys = {}, open = {}}
@@ -150,8 +160,7 @@ return function(names, ...)
   for i = 1, count do
     if i > 1 then put(state, ",") end
     local value = (select(i, ...))
-    local is_options = type(value) == "table" and type((next(value))) == "string"
-    state.keys[1] = is_options and "" or names[i] or "argument " .. i
+    state.keys[1] = type(value) == "table" and has_names(value) and "" or names[i] or "argument " .. i
     put_value(state, value)
   end
   put(state, "]")

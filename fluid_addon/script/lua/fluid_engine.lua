@@ -62,8 +62,9 @@ local function read_only(what, index)
   }
 end
 
+-- A key that a script asked for, as text for the host; longer than any that there is, it need not be whole.
 local function shown(name)
-  return type(name) == "string" and name or lua.tostring(name)
+  return lua.string.sub(border.order.shown(name), 1, 200)
 end
 
 local engine_metatable = read_only("An engine", function(self, name)

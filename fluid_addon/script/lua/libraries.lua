@@ -8,7 +8,7 @@ local error, next, pcall, rawget, rawlen, select = lua.error, lua.next, lua.pcal
 local setmetatable, tonumber, tostring, type, xpcall =
   lua.setmetatable, lua.tonumber, lua.tostring, lua.type, lua.xpcall
 local raw_getmetatable, load = lua.raw_getmetatable, lua.load
-local order, shown = border.order, border.order.shown
+local order, shown, sorting = border.order, border.order.shown, border.sorting
 local coroutine, math, string, table, utf8 = lua.coroutine, lua.math, lua.string, lua.table, lua.utf8
 local find, match, gmatch, gsub, rep, format = string.find, string.match, string.gmatch, string.gsub, string.rep, string.format
 local byte, lower, reverse, sub, upper = string.byte, string.lower, string.reverse, string.sub, string.upper
@@ -19,6 +19,7 @@ local _ENV <const> = nil
 
 local MAX_STRING = 256 * 1024 * 1024 -- bytes of one string.rep
 local MAX_ELEMENTS = 1e7 -- of a table that one function walks in C
+local MAX_CHUNK = 1024 * 1024 -- bytes of one text to load: the host reads it too
 local MAX_PRINTED = 65536 -- bytes of one value; the host cuts lines far shorter
 
 -- Every million steps of work in C, look at the clock.
@@ -91,25 +92,45 @@ local function counted(s)
 end
 
 -- Addresses are no text: what has no name is shown by its number (order.lua), and "%p" is refused.
-local function named(pattern, ...)
-  local values, at = {...}, 0
+local kinds_of, patterns_known = {}, 0 -- pattern -> its conversions, one letter each, if there is an s or p among them
+
+local function conversions(pattern)
+  local kinds = {}
   for kind in gmatch(pattern, "%%[-+ #0-9.]*(.)") do
+    if kind ~= "%" then kinds[#kinds + 1] = kind end
+  end
+  local found = concat(kinds)
+  return find(found, "[sp]") and found or false
+end
+
+local function named(kinds, pattern, ...)
+  local values = {...}
+  for at = 1, #kinds do
+    local kind = sub(kinds, at, at)
     if kind == "p" then error("invalid conversion '%p' to 'format': scripts see no addresses", 3) end
-    if kind ~= "%" then
-      at = at + 1
-      if kind == "s" then values[at] = shown(values[at]) end
-    end
+    if kind == "s" and at <= select("#", ...) then values[at] = shown(values[at]) end
   end
   return pattern, unpack(values, 1, select("#", ...))
 end
 
-function strings.format(pattern, ...)
-  local special = type(pattern) == "string" and find(pattern, "p", 1, true)
+local function any_object(...)
   for i = 1, select("#", ...) do
     local kind = type((select(i, ...)))
-    special = special or kind == "table" or kind == "function" or kind == "thread"
+    if kind == "table" or kind == "function" or kind == "thread" then return true end
   end
-  if special and type(pattern) == "string" then return counted(format(named(pattern, ...))) end
+  return false
+end
+
+function strings.format(pattern, ...)
+  local kinds = kinds_of[pattern]
+  if kinds == nil and type(pattern) == "string" then
+    if patterns_known > 500 then kinds_of, patterns_known = {}, 0 end
+    kinds = conversions(pattern)
+    kinds_of[pattern], patterns_known = kinds, patterns_known + 1
+  end
+  if kinds and (find(kinds, "p", 1, true) or any_object(...)) then
+    return counted(format(named(kinds, pattern, ...)))
+  end
   return counted(format(pattern, ...))
 end
 
@@ -167,7 +188,7 @@ end
 
 function tables.sort(t, before)
   if type(t) ~= "table" or (before ~= nil and type(before) ~= "function") then return pass(sort(t, before)) end
-  order.sort(t, length_of(t), before)
+  sorting.sort(t, length_of(t), before)
 end
 
 function tables.unpack(t, i, j)
@@ -284,7 +305,7 @@ local function read_pieces(reader)
     if piece == nil or piece == "" then return concat(pieces) end
     if type(piece) ~= "string" then error("reader function must return a string", 0) end
     size = size + #piece
-    if size > 4 * 1024 * 1024 then error("chunk too large", 0) end
+    if size > MAX_CHUNK then error("chunk too large", 0) end
     pieces[#pieces + 1] = piece
   end
 end
@@ -296,6 +317,7 @@ function base.load(chunk, name, mode, ...)
     chunk, name = text, name or "=(load)"
   end
   if type(chunk) ~= "string" then error("bad argument #1 to 'load' (string or function expected)", 2) end
+  if #chunk > MAX_CHUNK then return nil, "chunk too large" end
   if byte(chunk, 1) == 27 then return nil, "attempt to load a binary chunk, which scripts cannot" end
   if type(mode) == "string" and not find(mode, "t", 1, true) then
     return nil, "attempt to load a text chunk (mode is '" .. sub(mode, 1, 10) .. "')"
@@ -345,7 +367,7 @@ function base.require(name)
   if loading[name] then
     ask("refuse", "module-missing", 'The module "' .. name .. '" requires itself, so it is never complete.', where())
   end
-  local source, chunk, kind = ask("require", name, where())
+  local source, chunk, kind = ask("require", sub(name, 1, 300), where()) -- a name that long is refused
   local body, message = border.compile(source, chunk, kind)
   if not body then ask("syntax", settle(message)) end
   loading[name] = true

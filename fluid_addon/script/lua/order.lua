@@ -1,109 +1,18 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The same order in every run. Lua walks a table in the order of its hashes, which depend on addresses and on a seed that
--- is new in every process, and its sort takes the clock to choose pivots. Here `pairs` and `next` go by the keys
--- themselves, `sort` is stable, and what has no name is numbered when it is first seen instead of shown by its address.
+-- is new in every process. Here `pairs` and `next` go by the keys themselves, and what has no name is numbered when it
+-- is first seen, instead of being shown by its address.
 
-local lua, border = ...
+local lua, border, sorting = ...
 local error, next, rawget, tostring, type = lua.error, lua.next, lua.rawget, lua.tostring, lua.type
 local raw_getmetatable, getinfo = lua.raw_getmetatable, border.getinfo
 local format, sub = lua.string.format, lua.string.sub
-local concat, move, sort = lua.table.concat, lua.table.move, lua.table.sort
+local concat, sort, sort_plain = lua.table.concat, lua.table.sort, sorting.plain
 local math_type = lua.math.type
 
 local _ENV <const> = nil
 
 local order = {}
-
--- ===== Sorting
-
-local SMALL = 10000 -- elements that C sorts at a time, where the clock cannot interrupt it
-local RUN = 8
-
--- Whether the elements have one sorted order only: of one kind, and equal ones cannot be told apart (0.0 and -0.0 can).
-local function are_plain(a, n)
-  local kind = math_type(a[1]) or type(a[1])
-  if kind == "integer" then
-    for i = 2, n do if math_type(a[i]) ~= "integer" then return false end end
-  elseif kind == "string" then
-    for i = 2, n do if type(a[i]) ~= "string" then return false end end
-  elseif kind == "float" then
-    for i = 1, n do
-      local v = a[i]
-      if math_type(v) ~= "float" or v ~= v or v == 0 then return false end
-    end
-  else
-    return false
-  end
-  return true
-end
-
-local function ascending(a, b) return a < b end
-
--- A stable merge sort of a[1] to a[n], of which every `width` elements are sorted already; returns the list that holds
--- the answer, which may be another one.
-local function merged(a, n, before, width)
-  local b = {}
-  while width < n do
-    for low = 1, n, 2 * width do
-      local i, middle, high = low, low + width, low + 2 * width
-      if middle > n + 1 then middle = n + 1 end
-      if high > n + 1 then high = n + 1 end
-      local j = middle
-      for k = low, high - 1 do
-        if i < middle and (j >= high or not before(a[j], a[i])) then
-          b[k] = a[i]
-          i = i + 1
-        else
-          b[k] = a[j]
-          j = j + 1
-        end
-      end
-    end
-    a, b, width = b, a, 2 * width
-  end
-  return a
-end
-
-local function sort_runs(a, n, before)
-  for low = 1, n, RUN do
-    for i = low + 1, low + RUN - 1 <= n and low + RUN - 1 or n do
-      local v, j = a[i], i - 1
-      while j >= low and before(v, a[j]) do
-        a[j + 1] = a[j]
-        j = j - 1
-      end
-      a[j + 1] = v
-    end
-  end
-end
-
--- A list that has one sorted order only: pieces are sorted by C, which is fast, and none of them takes it long.
-local function sort_plain(a, n)
-  if n <= SMALL then
-    sort(a)
-    return a
-  end
-  for low = 1, n, SMALL do
-    local piece = move(a, low, low + SMALL - 1 <= n and low + SMALL - 1 or n, 1, {})
-    sort(piece)
-    move(piece, 1, #piece, low, a)
-  end
-  return merged(a, n, ascending, SMALL)
-end
-
--- Sorts t[1] to t[n] in place.
-function order.sort(t, n, before)
-  if n < 2 then return end
-  local copy = {}
-  for i = 1, n do copy[i] = t[i] end
-  if before == nil and are_plain(copy, n) then
-    copy = sort_plain(copy, n)
-  else
-    sort_runs(copy, n, before or ascending)
-    copy = merged(copy, n, before or ascending, RUN)
-  end
-  for i = 1, n do t[i] = copy[i] end
-end
 
 -- ===== Numbers for what has no name
 
@@ -196,11 +105,6 @@ end
 
 -- What goes first: positions, other numbers, texts, booleans (false first), and then everything else by its number.
 local function sorted(t, keys)
-  local only_texts = true
-  for i = 1, #keys do
-    if type(keys[i]) ~= "string" then only_texts = false break end
-  end
-  if only_texts then return sort_plain(keys, #keys) end
   local positions, other, texts, flags, objects, unseen = {}, {}, {}, {}, {}, {}
   for i = 1, #keys do
     local key = keys[i]
@@ -216,13 +120,10 @@ local function sorted(t, keys)
       objects[#objects + 1] = key
     end
   end
-  positions = sort_plain(positions, #positions)
-  append(positions, sort_plain(other, #other))
-  append(positions, sort_plain(texts, #texts))
-  if flags[1] ~= nil then
-    if #flags == 2 then flags = {false, true} end
-    append(positions, flags)
-  end
+  local all = sort_plain(positions, #positions)
+  append(all, sort_plain(other, #other))
+  append(all, sort_plain(texts, #texts))
+  append(all, #flags == 2 and {false, true} or flags)
   if objects[1] then
     number_all(t, unseen)
     local by_number, found = {}, {}
@@ -232,46 +133,36 @@ local function sorted(t, keys)
     end
     found = sort_plain(found, #found)
     for i = 1, #found do found[i] = by_number[found[i]] end
-    append(positions, found)
+    append(all, found)
   end
-  return positions
+  return all
 end
 
 -- The keys of a table: the n of its positions 1 to n, and the others in their order, or nil where there are none.
 local function keys_of(t)
-  local n, others = 0, nil
+  local n, others, count, only_texts = 0, nil, 0, true
   for key in next, t do
     if key == n + 1 then
       n = key
-    elseif others then
-      others[#others + 1] = key
     else
-      others = {key}
+      count = count + 1
+      if others then others[count] = key else others = {key} end
+      if only_texts and type(key) ~= "string" then only_texts = false end
     end
   end
-  return n, others and sorted(t, others)
+  if not others then return n, nil end
+  return n, only_texts and sort_plain(others, count) or sorted(t, others)
 end
 
 local function no_table(what, value)
   error("bad argument #1 to '" .. what .. "' (table expected, got " .. type(value) .. ")", 3)
 end
 
--- An order of all keys there can be, as two numbers or texts to compare: for a key that is not where it was.
-local function place_of(key)
-  local kind = type(key)
-  if kind == "number" then return math_type(key) == "integer" and key > 0 and 1 or 2, key end
-  if kind == "string" then return 3, key end
-  if kind == "boolean" then return 4, key and 1 or 0 end
-  return 5, number_of(key)
-end
+-- ----- next
 
-local function comes_after(key, class, place)
-  local own_class, own_place = place_of(key)
-  if own_class ~= class then return own_class > class end
-  return own_place > place
-end
-
-local walks = lua.setmetatable({}, {__mode = "k"}) -- table -> where the last walk with `next` is in it
+-- table -> the last walk through it: how many positions, the other keys, where in them, and the key given last. `loose`
+-- is one that `next(t)` began without a look at all keys, or that goes on where the last first key was taken away.
+local walks = lua.setmetatable({}, {__mode = "k"})
 
 -- Goes on in a walk to the first key that still holds something.
 local function advance(t, walk)
@@ -289,11 +180,18 @@ local function advance(t, walk)
       return nil
     end
     local value = rawget(t, key)
-    if value ~= nil then
+    if value ~= nil and key ~= walk.given then
       walk.at, walk.last = at, key
       return key, value
     end
   end
+end
+
+local function begin_walk(t)
+  local n, others = keys_of(t)
+  local walk = {n = n, others = others, at = 0}
+  walks[t] = walk
+  return walk
 end
 
 -- The first key, unless it is a table or the like: whether a table is empty is asked often, and needs no sorting.
@@ -318,65 +216,115 @@ local function first_of(t)
   return flag
 end
 
-local function begin_walk(t)
-  local walk = {at = 0}
-  walk.n, walk.others = keys_of(t)
-  walks[t] = walk
-  return walk
+local function first(t)
+  if next(t) == nil then
+    walks[t] = nil
+    return nil
+  end
+  local walk = walks[t]
+  if walk and walk.loose and rawget(t, walk.last) == nil then
+    -- A table that is used up by taking its first key away again and again: not sorted anew each time.
+    if not walk.at then walk = begin_walk(t) end
+    local key, value = advance(t, walk)
+    if key == nil then key, value = advance(t, begin_walk(t)) end -- what was added since
+    walks[t].loose = true
+    return key, value
+  end
+  local key = first_of(t)
+  if key == nil then return advance(t, begin_walk(t)) end
+  walks[t] = {loose = true, last = key}
+  return key, rawget(t, key)
+end
+
+-- An order of all keys there can be, as a class and a number or text in it: for a key that is not where it was.
+local function place_of(key)
+  local kind = type(key)
+  if kind == "number" then return math_type(key) == "integer" and key > 0 and 1 or 2, key end
+  if kind == "string" then return 3, key end
+  if kind == "boolean" then return 4, key and 1 or 0 end
+  return 5, number_of(key)
+end
+
+-- How many of the keys do not come after a key.
+local function passed(others, key)
+  local class, place = place_of(key)
+  local low, high = 1, #others + 1
+  while low < high do
+    local middle = (low + high) // 2
+    local other_class, other_place = place_of(others[middle])
+    if other_class > class or (other_class == class and other_place > place) then
+      high = middle
+    else
+      low = middle + 1
+    end
+  end
+  return low - 1
 end
 
 function order.next(t, key)
   if type(t) ~= "table" then no_table("next", t) end
-  if key == nil then
-    if next(t) == nil then return nil end
-    local first = first_of(t)
-    if first == nil then return advance(t, begin_walk(t)) end
-    walks[t] = nil
-    return first, rawget(t, first)
-  end
+  if key == nil then return first(t) end
   local walk = walks[t]
-  if walk and walk.last == key then return advance(t, walk) end
+  if walk and walk.last == key then
+    if walk.loose then
+      walk = begin_walk(t)
+      walk.given = key
+    end
+    return advance(t, walk)
+  end
+  -- Two walks through one table at a time, or a key from elsewhere.
   walk = begin_walk(t)
-  local n, others = walk.n, walk.others
-  local class, place = place_of(key)
-  if class == 1 and key <= n then
+  if math_type(key) == "integer" and key > 0 and key <= walk.n then
     walk.at = key
   else
-    local low, high = 1, others and #others + 1 or 1 -- the first of the others that comes after the key
-    while low < high do
-      local middle = (low + high) // 2
-      if comes_after(others[middle], class, place) then high = middle else low = middle + 1 end
-    end
-    walk.at = n + low - 1
+    walk.at = walk.n + (walk.others and passed(walk.others, key) or 0)
   end
   return advance(t, walk)
+end
+
+-- ----- pairs
+
+-- The walk through a list, position by position.
+local function walk_list(t, n, get)
+  return function(state, key)
+    local i = (key or 0) + 1
+    while i <= n do
+      local value
+      if get then value = get(state, i) else value = state[i] end
+      if value ~= nil then return i, value end
+      i = i + 1
+    end
+  end, t, nil
 end
 
 function order.pairs(t)
   if type(t) ~= "table" then no_table("for iterator", t) end
   local meta = raw_getmetatable(t)
-  local own = meta and rawget(meta, "__pairs")
-  if own ~= nil then
-    local step, state, first = own(t)
-    return step, state, first
+  if meta and rawget(meta, "__pairs") ~= nil then
+    local step, state, start = rawget(meta, "__pairs")(t)
+    return step, state, start
   end
-  local n, others = keys_of(t)
+  local get = meta and rawget -- a key that was taken away since must not ask __index
+  local n, keys = keys_of(t)
+  if not keys then return walk_list(t, n, get) end
+  if n > 0 then
+    local all = {}
+    for i = 1, n do all[i] = i end
+    append(all, keys)
+    keys = all
+  end
   local at, last = 0, nil
   return function(state, key)
     if key ~= last or state ~= t then return order.next(state, key) end
     while true do
       at = at + 1
-      local value
-      if at <= n then
-        last = at
-      else
-        last = others and others[at - n]
-        if last == nil then
-          last = walks -- no key: whoever asks again begins again
-          return nil
-        end
+      last = keys[at]
+      if last == nil then
+        last = walks -- no key: whoever asks again begins again
+        return nil
       end
-      if meta then value = rawget(t, last) else value = t[last] end
+      local value
+      if get then value = get(state, last) else value = state[last] end
       if value ~= nil then return last, value end
     end
   end, t, nil

@@ -4,7 +4,7 @@
 -- `host` is the only thing of Python in this state, and only closures of these files hold it. Strings, numbers and
 -- booleans cross it; no table and no Python object does. The other chunks are trusted files, compiled here.
 
-local host, vocabulary, order_source, patterns_source, libraries_source, encoder_source, engine_source = ...
+local host, vocabulary, sorting_source, order_source, patterns_source, libraries_source, encoder_source, engine_source = ...
 
 local lua = {
   assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, load = load, next = next,
@@ -29,6 +29,7 @@ local OK, RAISE = 0, 1 -- the host's answers; anything else stops the script for
 local STOPPED = "the script was stopped"
 local OUT_OF_MEMORY = "not enough memory" -- Lua's own text (lstate.c)
 local OWN_POSITION = "^%[fluid%]:%d+: " -- what Lua puts before an error that a function of these files caused
+local MAX_TEXT = 1024 * 1024 -- of an error, also of those that the host raises
 local INSTRUCTIONS = 100000 -- between two looks at the clock: seldom enough to cost little, a millisecond or so
 
 local stopped = false -- for good: pcall, coroutines, handlers and __close cannot bring the script back
@@ -114,7 +115,8 @@ function border.compile(source, chunk, kind)
 end
 
 local trusted = "=[fluid]"
-border.order = load(order_source, trusted, "t", {})(lua, border)
+border.sorting = load(sorting_source, trusted, "t", {})(lua)
+border.order = load(order_source, trusted, "t", {})(lua, border, border.sorting)
 border.encode = load(encoder_source, trusted, "t", {})(lua, border)
 env = load(libraries_source, trusted, "t", {})(lua, border, load(patterns_source, trusted, "t", {}))
 load(engine_source, trusted, "t", {})(lua, border, env)
@@ -123,7 +125,7 @@ load(engine_source, trusted, "t", {})(lua, border, env)
 
 local function name_of_frame(info)
   if info.what == "main" then return "" end
-  return info.name or "?"
+  return (gsub(sub(info.name or "?", 1, 60), "%c", "?")) -- t["a\nb"]() has such a name
 end
 
 local function depth_of(co)
@@ -157,26 +159,27 @@ end
 local function names_of_globals()
   local names = {}
   for name in next, env do
-    if type(name) == "string" and #names < 500 and find(name, "^[%a_][%w_]*$") then names[#names + 1] = name end
+    if type(name) == "string" and #name <= 60 and find(name, "^[%a_][%w_]*$") then names[#names + 1] = name end
   end
-  return concat(names, "\n")
+  names = border.sorting.plain(names, #names)
+  return concat(names, "\n", 1, #names < 500 and #names or 500)
 end
 
 -- An error object in words. A script's own __tostring runs under the same limits as the script.
 local function text_of(object)
   local kind = type(object)
-  if kind == "string" or kind == "number" then return tostring(object) end
+  if kind == "string" or kind == "number" then return sub(tostring(object), 1, MAX_TEXT) end
   if kind == "nil" then return "The script called error without a message." end
   local meta = lua.raw_getmetatable(object)
   if kind == "table" and meta and rawget(meta, "__tostring") ~= nil then
     local ok, text = co_resume(hooked_coroutine(tostring), object)
-    if ok and type(text) == "string" then return text end
+    if ok and type(text) == "string" then return sub(text, 1, MAX_TEXT) end
     return 'The script raised a table whose "__tostring" fails.'
   end
   if kind == "table" then
     for _, key in next, {"message", "msg", 1} do
       local text = rawget(object, key)
-      if type(text) == "string" then return text end
+      if type(text) == "string" then return sub(text, 1, MAX_TEXT) end
     end
   end
   return "The script raised a " .. kind .. " as its error, which has no text."

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Memory that is refused, whichever piece it is: one error with sizes, nothing left behind, and the next run works."""
+
+from __future__ import annotations
+
+import pytest
+
+from fluid_addon.diagnostics import FluidError
+from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition
+from fluid_addon.faults import injected
+from fluid_addon.gpu.device import Device
+from fluid_addon.gpu.lifetime import left_counts, live_counts
+from tests.gpu.small_engines import KINDS, passages, run
+
+ALL = pytest.param(True, marks=pytest.mark.long, id="every one")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.mark.parametrize("exhaustive", [pytest.param(False, id="some"), ALL])
+@pytest.mark.parametrize("kind", KINDS)
+def test_V03_the_kth_allocation_that_fails_ends_the_run_and_leaves_nothing(kind, exhaustive, cache, tmp_path):
+    expected = run(cache, tmp_path / "whole", **KINDS[kind])
+    assert live_counts() == {}
+    fired = 0
+    for number in passages(exhaustive):
+        with injected("memory.allocate", number) as armed:
+            try:
+                assert run(cache, tmp_path / str(number), **KINDS[kind]) == expected
+            except FluidError as error:
+                assert error.code == "device-memory"
+                assert len(error.diagnostics) == 1
+                assert " refused " in str(error)
+                assert "iB" in str(error) or " B for " in str(error), "it says how much was asked for"
+            else:
+                assert not armed.fired
+        assert live_counts() == {}, number
+        if not armed.fired:
+            break
+        fired += 1
+    assert fired >= 5
+    assert run(cache, tmp_path / "afterwards", **KINDS[kind]) == expected
+
+
+@pytest.mark.parametrize("exhaustive", [pytest.param(False, id="some"), ALL])
+@pytest.mark.parametrize("point", ["memory.host", "device.objects", "device.pipeline", "device.open"])
+def test_V03_small_objects_that_fail_end_the_run_and_leave_nothing(point, exhaustive, cache, tmp_path):
+    options = {**KINDS["solver two"], "exports": True}
+    fired = 0
+    for number in passages(exhaustive):
+        with injected(point, number) as armed:
+            try:
+                run(cache, tmp_path / str(number), **options)
+            except FluidError as error:
+                assert error.code == "device-memory"
+                assert len(error.diagnostics) == 1
+            else:
+                assert not armed.fired
+        assert live_counts() == {}, number
+        if not armed.fired:
+            break
+        fired += 1
+    assert fired >= 2
+
+
+def test_V03_a_device_that_refused_memory_takes_no_further_work(cache):
+    """A script may catch the error and go on: what was to be made is half made, so nothing is computed with it."""
+    engine = FluidEngine(domain_size=(64, 32, 24), sparse=True, environment=EngineEnvironment(cache=cache))
+    try:
+        engine.add_field("a", Format.R32F, 0)
+        code = 'WriteField("a_new", idx, ReadField("a", idx) + 1.0);'
+        engine.add_stencil(StencilDefinition("grow", code, ("a",), ("a_new",)))
+        engine.activate(low=(0, 0, 0), high=(8, 8, 8))
+        engine.step(1.0)
+        with injected("memory.allocate", 3) as armed, pytest.raises(FluidError, match='refused .* for "a"') as first:
+            engine.activate(low=(0, 0, 0), high=(64, 32, 24))
+        assert armed.fired
+        for action in (lambda: engine.step(1.0), lambda: engine.reduce("a", "sum"), lambda: engine.fill("a", 1.0)):
+            with pytest.raises(FluidError) as caught:
+                action()
+            assert caught.value.code == "device-memory"
+            assert str(caught.value) == str(first.value)
+    finally:
+        engine.close()
+    assert live_counts() == {}
+
+
+def test_a_run_without_an_error_leaves_nothing_to_its_device(cache, tmp_path):
+    before = left_counts()
+    for number, options in enumerate(KINDS.values()):
+        run(cache, tmp_path / str(number), **options)
+    assert left_counts() == before
+
+
+def test_a_device_that_cannot_be_opened_is_said():
+    with injected("device.open", 1), pytest.raises(FluidError, match="has no memory left for another program") as caught:
+        Device()
+    assert caught.value.code == "device-memory"
+    assert live_counts() == {}

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A worker ends when it is asked to, when its script does not, when it takes too much, and when its parent is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from fluid_addon.diagnostics import FluidError
+from fluid_addon.faults import FAULTS_VARIABLE, fault_text
+from fluid_addon.run import RunRequest, WorkerRun, lua_watch
+from fluid_addon.script.context import LuaContext, running_contexts
+from fluid_addon.volumes.bake import Bake
+from tests.run.fake_worker import fake_worker, needs_scripts
+
+ROOT = Path(__file__).resolve().parents[2]
+#: A text on which Lua's own C code is busy for many seconds, with nothing that looks at the clock.
+STUCK = 'print("begun")\nlocal found = ("a"):rep(31000):find(".-b")\nprint("over")'
+ENDLESS = 'print("begun")\nwhile true do end'
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+
+
+def started(tmp_path: Path, source: str, until: str = "log", **more) -> tuple[WorkerRun, list]:
+    """A run that has told an event of the kind `until`, and the events up to there."""
+    run = WorkerRun(RunRequest("script.lua", source=source, output=str(tmp_path / "out"), **more))
+    told = []
+    for event in run.events():
+        told.append(event)
+        assert event["event"] != "finished", told
+        if event["event"] == until:
+            break
+    return run, told
+
+
+def gone(process: int, seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while Path(f"/proc/{process}").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    return not Path(f"/proc/{process}").exists()
+
+
+# ===== A stop. Times are measured by `python -m benchmarks.bench_worker`
+
+
+@pytest.mark.parametrize("source", [ENDLESS, STUCK], ids=["a loop", "inside Lua's C code"])
+def test_L06_L07_a_stop_ends_lua_wherever_it_is(tmp_path, source) -> None:
+    run, _ = started(tmp_path, source, lua_seconds=60)
+    begun = time.monotonic()
+    run.cancel()
+    told = list(run.events())
+    assert time.monotonic() - begun < 5, "the script would have taken far longer"
+    assert (told[-1]["event"], told[-1]["exit_code"]) == ("finished", 130)
+    run.close()
+    assert not run._thread.is_alive()
+
+
+@needs_scripts
+def test_L06_a_worker_that_does_not_hear_the_stop_is_killed(tmp_path) -> None:
+    body = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+send("log", text="begun")
+time.sleep(600)
+"""
+    run = WorkerRun(RunRequest("x.lua", source=""), fake_worker(tmp_path, body))
+    process = run._process
+    assert next(run.events())["text"] == "begun"
+    run.cancel()
+    (end,) = list(run.events())
+    assert (end["exit_code"], end["files"]) == (130, [])
+    run.close()
+    assert process._process.wait(5) == -signal.SIGKILL
+
+
+def test_a_stop_before_the_worker_has_begun(tmp_path) -> None:
+    run = WorkerRun(RunRequest("x.lua", source=ENDLESS))
+    run.cancel()
+    assert [event["event"] for event in run.events()] == ["finished"]
+    run.close()
+    run.close()
+    assert not run._thread.is_alive()
+
+
+# ===== A script that does not come back
+
+
+def test_L06_a_stall_inside_lua_ends_with_its_line(tmp_path) -> None:
+    run, _ = started(tmp_path, STUCK, lua_seconds=0.2)
+    error, end = list(run.events())
+    run.close()
+    (item,) = error["diagnostics"]
+    assert (item["code"], end["exit_code"]) == ("lua-timeout", 3)
+    assert item["text"] == "\n".join(
+        [
+            "script.lua:2: error[lua-timeout]: The script did not come out of a function of Lua within 0.2 seconds.",
+            '    2 | local found = ("a"):rep(31000):find(".-b")',
+            "  hint: Is there a pattern with several repetitions, or a sort of a long list? --lua-seconds allows more.",
+        ]
+    )
+
+
+def test_L06_only_lua_itself_can_stall(tmp_path, monkeypatch) -> None:
+    """The same watch in this process, where a slow call of the engine is no stall, and what is one goes on."""
+    monkeypatch.setattr(lua_watch, "GRACE", 0.05)
+    seen: list[FluidError | None] = []
+
+    class Engine:
+        def __init__(self, **_options: object) -> None: ...
+        def step(self, dt: float) -> None:
+            time.sleep(0.3)
+            seen.append(lua_watch.stalled_script())
+
+        def add_stencil(self) -> None: ...
+        def close(self) -> None: ...
+
+    def watch() -> None:
+        while context in running_contexts():
+            if problem := lua_watch.stalled_script():
+                seen.append(problem)
+            time.sleep(0.01)
+
+    with LuaContext(seconds=0.1) as context:
+        context.bind_engine(Engine)
+        thread = threading.Timer(0.0, watch)
+        calls = "sim = FluidEngine.new{domain_size = {1, 1, 1}}\nsim:step(1)\n"
+        assert lua_watch.stalled_script() is None
+        context.run_source(calls, "slow.lua")
+        assert seen == [None]
+        monkeypatch.setattr(context, "_log", lambda _text: None)
+        context._note = lambda _text: thread.start()
+        with pytest.raises(FluidError):
+            context.run_source(calls + 'warn("now")\nlocal t = ("a"):rep(10000):find(".-b")', "stuck.lua")
+        thread.join()
+    assert seen[1] is None
+    assert {error.code for error in seen[2:] if error} == {"lua-timeout"}
+    assert {error.diagnostics[0].place.line for error in seen[2:] if error} == {4}
+
+
+# ===== Memory
+
+
+def test_a_worker_that_takes_too_much_memory_ends_and_keeps_its_frames(tmp_path) -> None:
+    source = """
+    sim = FluidEngine.new{domain_size = {8, 8, 8}}
+    sim:add_field("a", Format.R32F, 1)
+    sim:step(1)
+    sim:export_vdb("a_1.vdb")
+    local all = {}
+    for i = 1, 1000 do
+        all[i] = ("x"):rep(8 * 1024 * 1024)
+    end
+    """
+    run, told = started(tmp_path, source, until="frame", memory_mb=400, lua_memory_mb=4000)
+    told += run.events()
+    run.close()
+    (item,) = next(event["diagnostics"] for event in told if event["event"] == "error")
+    assert item["code"] == "worker-memory"
+    assert item["message"].startswith("The run holds 4") and item["message"].endswith("; it may hold 400.0 MiB.")
+    assert (told[-1]["exit_code"], len(told[-1]["files"])) == (6, 1)
+    assert Bake.open(Path(told[-1]["bake"])).damaged(checksums=True) == []
+
+
+def test_the_usual_limit_leaves_the_machine_some_room() -> None:
+    from fluid_addon.run import memory_limit, process_figures
+
+    whole, usual = process_figures.machine_memory(), memory_limit.usual_limit()
+    held = process_figures.resident_memory()
+    assert whole and usual and held
+    assert held < usual < whole
+    assert 10 << 20 < held < 64 << 30
+    before = process_figures.processor_seconds(os.getpid())
+    sum(range(10_000_000))
+    assert process_figures.processor_seconds(os.getpid()) > before
+
+
+# ===== A parent that is gone
+
+PARENT = """
+import sys, time
+from fluid_addon.run import RunRequest, WorkerRun
+run = WorkerRun(RunRequest("script.lua", source=sys.argv[1], lua_seconds=600))
+for event in run.events():
+    if event["event"] == "log":
+        print(run.pid, run._process._folder, flush=True)
+"""
+LONG_STEP = """
+sim = FluidEngine.new{domain_size = {96, 96, 96}}
+sim:add_field("a", Format.R32F, 0)
+sim:add_stencil("s", {inputs = {"a"}, outputs = {"a_new"}, iterations = 5000, code = [[
+    float v = ReadField("a", idx);
+    for (int i = 0; i < 50; ++i) { v = sin(v + 0.1); }
+    WriteField("a_new", idx, v);
+]]})
+print("begun")
+sim:step(1)
+"""
+
+
+@linux
+def test_B07_a_worker_ends_when_its_parent_is_killed(tmp_path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, STUCK],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout
+    worker, folder = parent.stdout.readline().split()
+    parent.kill()
+    parent.communicate()
+    assert gone(int(worker), 5.0)
+    assert not Path(folder).exists(), "its folder goes with it"
+
+
+@linux
+def test_B07_a_worker_ends_when_something_else_holds_its_requests_open(tmp_path) -> None:
+    """In the middle of a step. A child of its parent has inherited the pipe whose end would have said it."""
+    keeps = PARENT.replace(
+        "for event",
+        "import os, subprocess\nos.set_inheritable(run._process._requests.fileno(), True)\n"
+        "subprocess.Popen(['sleep', '20'], close_fds=False)\nfor event",
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", keeps, LONG_STEP],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout
+    worker, _folder = parent.stdout.readline().split()
+    parent.kill()
+    parent.wait()
+    assert gone(int(worker), 5.0)
+
+
+# ===== Failures on purpose
+
+
+def test_a_worker_that_fails_before_its_run_is_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(FAULTS_VARIABLE, fault_text("worker.start", 1))
+    run = WorkerRun(RunRequest("x.lua", source=""))
+    monkeypatch.delenv(FAULTS_VARIABLE)
+    error, end = list(run.events())
+    run.close()
+    assert error["diagnostics"][0]["message"] == (
+        'The worker process ended with status 1. Its last words: "OSError: a fault on purpose".'
+    )
+    assert end["exit_code"] == 6
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(FAULTS_VARIABLE, fault_text("worker.sign", 1, "kill"))
+    run = WorkerRun(RunRequest("x.lua", source=""))
+    monkeypatch.delenv(FAULTS_VARIABLE)
+    told = list(run.events())
+    run.close()
+    assert told[0]["diagnostics"][0]["code"] == "worker-died"
+    assert told[-1]["exit_code"] == 6

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the VDB files that are named on standard input, a line each, and says what came of it: a child that may die."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+from fluid_addon.diagnostics import FluidError
+from fluid_addon.volumes.openvdb_files import read_vdb
+
+
+def main() -> None:
+    for line in sys.stdin:
+        begun = time.perf_counter()
+        try:
+            read_vdb(line.rstrip("\n"))
+            outcome = "read"
+        except FluidError as error:
+            outcome = error.code if error.diagnostics[0].hint else "no hint"
+            if "OpenVDB cannot read" in str(error):
+                outcome = "refused by OpenVDB"
+        except Exception as error:
+            outcome = f"escaped {error!r}"
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"{outcome}\t{time.perf_counter() - begun:.3f}\t{memory}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
