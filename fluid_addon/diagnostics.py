@@ -181,7 +181,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     words = sorted(known)
     if not words:
         return None
-    close = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(word[:100], words, n=3, cutoff=0.6)  # its work grows with the square of a word
     if close:
         return "Did you mean " + " or ".join(f'"{w}"' for w in close) + "?"
     return "Known: " + ", ".join(f'"{w}"' for w in words[:24]) + ("…" if len(words) > 24 else "") + "."

@@ -16,7 +16,7 @@ from .domain import Domain
 from .environment import EngineEnvironment
 from .field import Field
 from .grid_leaves import leaves_of_grid
-from .grid_source import grid_path, read_grid
+from .grid_source import grid_path, read_grid, told_reading
 from .grid_values import check_directions, check_kind, leaf_values_of, outside_of, values_of
 from .places import leaf_edge
 from .simulation import Simulation
@@ -61,7 +61,8 @@ class FieldLoads:
                 return
             self._seen.add(key)
         # The first rank alone has what the run exports.
-        grid = self._environment.carrier.broadcast(lambda: read_grid(file, grid_name))
+        with told_reading(self._environment, file):
+            grid = self._environment.carrier.broadcast(lambda: read_grid(file, grid_name))
         domain = self._domain.at(field.resolution)
         check_kind(grid, field, file.name)
         check_directions(grid, domain, file.name)

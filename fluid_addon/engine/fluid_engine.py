@@ -20,7 +20,7 @@ from .environment import EngineEnvironment
 from .export_choice import numbered
 from .field import Value, find_field, parse_resolution
 from .field_load import FieldLoads
-from .grid_source import GridSource, grid_path
+from .grid_source import GridSource, grid_path, told_reading
 from .kernel_source import Constants
 from .pace import check_dt, check_run
 from .run_plan import Planner, RunPlan
@@ -72,7 +72,9 @@ class FluidEngine(EngineValues):
         self.guessed = False  # in a check, values were asked for that only a run knows
         rules = parse_boundary(boundary)
         if grid_file is not None:
-            self._source = GridSource(grid_path(self._environment.folder, grid_file))
+            path = grid_path(self._environment.folder, grid_file)
+            with told_reading(self._environment, path):
+                self._source = GridSource(path)
             self.domain = self._source.domain(domain_size, rules)
             if voxel_size is not None or origin is not None:
                 self._environment.note(

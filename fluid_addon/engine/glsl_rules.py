@@ -19,7 +19,7 @@ PREFIX = "fs_"  # every generated name begins with it
 MOST_CHARACTERS = 65_536
 MOST_TOKENS = 20_000
 DEEPEST = 64  # brackets inside brackets
-MOST_BRANCHES = 400  # drivers take code apart by recursion, and some fall over a long chain of them
+MOST_BRANCHES = 250  # drivers take code apart by recursion, and some fall over a long chain of them
 
 _STORAGE = "The engine owns storage and layout; declare fields with add_field."
 _BARRIERS = "Barriers are derived from inputs and outputs."
@@ -28,14 +28,13 @@ _FUNCTION = "The code is the inside of one function; write the formula where it 
 _REFUSED: dict[str, str] = {
     **dict.fromkeys(("layout", "buffer", "uniform", "shared", "subroutine", "in", "out", "inout"), _STORAGE),
     **dict.fromkeys(("attribute", "varying", "coherent", "volatile", "restrict", "readonly", "writeonly"), _STORAGE),
-    **dict.fromkeys(("centroid", "flat", "smooth", "noperspective", "patch", "sample", "struct"), _STORAGE),
+    **dict.fromkeys(("centroid", "flat", "smooth", "noperspective", "patch", "sample"), _STORAGE),
     **dict.fromkeys(("barrier", "groupMemoryBarrier", "controlBarrier"), _BARRIERS),
     **dict.fromkeys(("precise", "invariant", "precision", "lowp", "mediump", "highp"), _ROUNDING),
     **dict.fromkeys(("discard", "demote", "terminateInvocation"), 'Write "return;", which keeps the old values.'),
-    **dict.fromkeys(("goto", "asm", "union", "enum", "typedef", "template", "using", "namespace"), _FUNCTION),
+    "struct": "Use vectors and arrays.",
 }
-_REFUSED["struct"] = "Use vectors and arrays."
-#: The same by how a name begins.
+#: Functions by how their names begin.
 _REFUSED_STARTS = {
     "memoryBarrier": _BARRIERS,
     "atomic": "A voxel writes its own values alone; sums over the domain are sim:reduce.",
@@ -45,12 +44,14 @@ _REFUSED_STARTS = {
     **dict.fromkeys(("nonuniform", "rayQuery", "accelerationStructure", "coopmat"), "It is no part of GLSL 4.60."),
 }
 _REFUSED_START = re.compile("|".join(_REFUSED_STARTS))
+_OPAQUE = re.compile(r"[iu]?(image|sampler|texture)(1D|2D|3D|Cube|Buffer)\w*|sampler(Shadow)?|subpassInput\w*|atomic_uint")
 _WIDE = re.compile(r"double|d(vec|mat)[234]|([iu]|float)?(int|float|[iuf]?\d*vec|mat)?(8|16|64)_t|[fiu](8|16|64)(vec|mat)")
 _OWNED = re.compile(r"fs_|FS_|gl_|GL_|.*__|main\Z")
 _CALLED = ("stencil", "locate", "voxel_index")  # functions around the code; as a variable the name is free
 _OWN_VOXEL = ("idx", "coord")
 _DIGRAPHS = ("%:", "<%", "%>", "<:", ":>")
 _NO_TYPE = ("return", "else", "case", "do", "const")
+_BRANCHES = ("if", "?", "case", "for", "while", "do")
 _STATEMENTS = ("if", "for", "while", "switch")
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _CONTINUED = re.compile(r"\\[\r\n]|\\\Z")
@@ -95,7 +96,7 @@ def limits(tokens: Sequence[Token]) -> Iterator[Complaint]:
     for token in tokens:
         if token.kind == "mark":
             depth += (token.text in "([{") - (token.text in ")]}")
-        branches += token.text in ("if", "?", "case")
+        branches += token.text in _BRANCHES
         if depth > DEEPEST:
             message = f"Brackets lie in brackets here more than {DEEPEST} deep."
             yield Complaint.at(token, "glsl-limit", message, "Give a part of the formula a name of its own.")
@@ -154,9 +155,9 @@ def _name(tokens: Sequence[Token], position: int) -> Iterator[Complaint]:
     after = [each.text for each in tokens[position + 1 : position + 3]]
     if before is not None and before.text == ".":
         return  # a component or a parameter
-    start = _REFUSED_START.match(text)
-    if text in _REFUSED or start:
-        hint = _REFUSED[text] if text in _REFUSED else _REFUSED_STARTS[start[0]] if start else None
+    start = _REFUSED_START.match(text) if after[:1] == ["("] else None
+    if text in _REFUSED or start or _OPAQUE.fullmatch(text):
+        hint = _REFUSED_STARTS[start[0]] if start else _REFUSED.get(text, _STORAGE)
         yield Complaint.at(token, "glsl-reserved", f'"{text}" is not allowed in a stencil.', hint)
     elif _WIDE.fullmatch(text):
         hint = "Use float, int, uint and bool, their vectors and matrices: every device has them."
@@ -169,7 +170,7 @@ def _name(tokens: Sequence[Token], position: int) -> Iterator[Complaint]:
     elif text in _OWN_VOXEL and before is not None and _declares(before, after):
         hint = 'It always is the voxel that the code runs for; choose another name, like "other".'
         yield Complaint.at(token, "glsl-reserved", f'"{text}" cannot be declared again.', hint)
-    elif before is not None and after[:1] == ["("] and _is_type(before, tokens, position) and text not in _STATEMENTS:
+    elif before is not None and after[:1] == ["("] and _is_type(before) and text not in _STATEMENTS:
         yield Complaint.at(token, "glsl-structure", f'"{text}" cannot be a function of its own.', _FUNCTION)
 
 
@@ -182,8 +183,6 @@ def _declares(before: Token, after: list[str]) -> bool:
     return before.text == "," and (after[:1] == [";"] or (after[:1] == ["="] and after[1:] != ["="]))
 
 
-def _is_type(before: Token, tokens: Sequence[Token], position: int) -> bool:
+def _is_type(before: Token) -> bool:
     """Whether what stands before a name and a bracket makes it a function that is declared here."""
-    if before.kind == "name":
-        return before.text not in _NO_TYPE
-    return before.text == "]" and tokens[position - 2].kind in ("mark", "number")
+    return before.text == "]" or (before.kind == "name" and before.text not in _NO_TYPE)

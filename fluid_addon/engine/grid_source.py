@@ -3,25 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import numpy.typing as npt
 
-from ..diagnostics import FluidError, fail
+from ..diagnostics import FluidError, fail, printable
 from ..volumes.grid import LEAF, Grid
 from ..volumes.nanovdb_reader import read_nvdb
 from ..volumes.openvdb_files import read_vdb
 from .address import Boundary
 from .domain import Domain, check_size
+from .environment import EngineEnvironment
 from .field import Field
 from .grid_leaves import leaves_of_grid
 from .grid_values import UNNAMED, check_kind
 from .leaves import LeafBox
 from .resample import same_directions
 
-__all__ = ["GridSource", "grid_path", "read_grid"]
+__all__ = ["GridSource", "grid_path", "read_grid", "told_reading"]
 
 
 def grid_path(folder: Path, name: str) -> Path:
@@ -34,6 +36,16 @@ def grid_path(folder: Path, name: str) -> Path:
     if drive.startswith("\\\\") and drive != folder.drive:
         raise fail("grid-file-missing", f'"{name}" is on another machine.', "Copy the file beside the script.")
     return folder / Path(name)
+
+
+@contextmanager
+def told_reading(environment: EngineEnvironment, path: Path) -> Iterator[None]:
+    """Whoever listens knows which file is being read: should a library end the process over it, that is the reason."""
+    environment.observe("reading", {"path": printable(path.name)})
+    try:
+        yield
+    finally:
+        environment.observe("reading", {"path": None})
 
 
 def _reader(path: Path) -> Callable[..., list[Grid]]:

@@ -17,7 +17,14 @@ from ..engine import FluidEngine
 from ..engine.journal import Journal, mismatch
 from ..volumes.bake import Bake, damage
 from ..volumes.cache import bakes_in
-from ..volumes.checkpoint import corrupt, CheckpointFile, CheckpointSummary, CheckpointWriter, latest_checkpoint, open_checkpoint
+from ..volumes.checkpoint import (
+    CheckpointFile,
+    CheckpointSummary,
+    CheckpointWriter,
+    corrupt,
+    latest_checkpoint,
+    open_checkpoint,
+)
 from .request import RunRequest
 
 __all__ = ["Checkpoints", "Resumption", "bake_to_resume", "digest"]
@@ -97,7 +104,7 @@ def _files(found: CheckpointFile) -> list[tuple[str, int, int]]:
     kinds = {"files": list, "journal": list, "engines": list, "sources": dict, "device": str}
     missing = [f'"{key}"' for key, kind in kinds.items() if not isinstance(run.get(key), kind)]
     try:
-        files = [(str(path), int(size), int(crc32)) for path, size, crc32 in () if missing else run["files"]]
+        files = [(str(path), int(size), int(crc32)) for path, size, crc32 in ([] if missing else run["files"])]
     except (TypeError, ValueError):
         missing = ['"files"']
     if missing:

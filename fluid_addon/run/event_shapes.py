@@ -34,6 +34,7 @@ SHAPES: dict[str, dict[str, Types]] = {
     "capture": {"name": str, "frame": int, "frames": _COUNT_OR_NOT},
     "memory": {"table": str, "bytes": _NUMBER, "device": str, "parts": list},
     "bake": {"folder": str},
+    "reading": {"path": _TEXT_OR_NOT},
     "progress": {
         "frame": int,
         "frames": _COUNT_OR_NOT,

@@ -12,6 +12,7 @@
 | capture | name, frame, frames: how far the meshes of a scene are captured before its run |
 | memory | table, bytes, device, parts: list of {device, bytes}, one for each part of the domain |
 | bake | folder |
+| reading | path: the grid file that is being read now, or null afterwards |
 | progress | frame, frames (or null), time, mcells_per_second, leaves (active ones, or null), seconds_left (or null) |
 | frame | path, frame, bytes |
 | checkpoint | frame, bytes |

@@ -292,7 +292,7 @@ def run_check(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
     """
     begun = time.monotonic()
     emit({"event": "started", "script": request.script})
-    problems, session = look_through(request, cancel)
+    problems, session = look_through(request, cancel, emit)
     session.emit, session.told = emit, None
     session.tell_parameters()
     session.tell_domain()
@@ -307,8 +307,11 @@ def run_check(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
     return code
 
 
-def look_through(request: RunRequest, cancel: threading.Event | None = None) -> tuple[list[FluidError], _Session]:
-    """Run a script with nothing computed. Returns its problems, and what was found out about it."""
+def look_through(
+    request: RunRequest, cancel: threading.Event | None = None, emit: Emit = lambda _event: None
+) -> tuple[list[FluidError], _Session]:
+    """Run a script with nothing computed. Returns its problems, and what was found out about it. All that is told on
+    the way is which file is being read."""
     cancel = cancel or threading.Event()
     problems: list[FluidError] = []
     over = threading.Event()  # the time is up, or the caller has seen enough
@@ -322,7 +325,7 @@ def look_through(request: RunRequest, cancel: threading.Event | None = None) -> 
                 return
 
     threading.Thread(target=watch, name="check", daemon=True).start()
-    session = _Session(request, lambda _event: None, over)
+    session = _Session(request, lambda event: emit(event) if event["event"] == "reading" else None, over)
     plain = session.environment
 
     def environment() -> EngineEnvironment:

@@ -27,6 +27,7 @@ class SoFar:
         doing: what the worker was doing when it was last heard of, to go after "while it was".
         exit_code: of the run as its worker tells it; None before.
         checkpoint: the bake has one.
+        reading: the grid file that is being read, or None.
     """
 
     def __init__(self) -> None:
@@ -35,13 +36,14 @@ class SoFar:
         self.doing = "starting"
         self.exit_code: int | None = None
         self.checkpoint = False
+        self.reading: str | None = None
         self._codes: list[str] = []
         self._files: dict[str, None] = {}
         self._finished: Event | None = None
 
     def start_again(self, *, keep_bake: bool) -> None:
         """Another worker takes over: it goes on with the bake, or begins a new one."""
-        self.exit_code, self._finished = None, None
+        self.exit_code, self._finished, self.reading = None, None, None
         self._codes = []
         if not keep_bake:
             self.bake, self.checkpoint, self.frames = None, False, 0
@@ -65,6 +67,8 @@ class SoFar:
                 self._files[event["path"]] = None
             case "bake":
                 self.bake = event["folder"]
+            case "reading":
+                self.reading = event["path"]
             case "checkpoint":
                 self.checkpoint = True
             case "error":

@@ -160,7 +160,7 @@ class WorkerRun:
         if problem is not None and self._cancelled is None:
             self._tell(error_event(problem))
         elif not finished and self._cancelled is None and not self._so_far.said_why(status):
-            self._tell(error_event(process.death()))
+            self._tell(error_event(process.death(self._so_far.reading)))
         if not finished and self._so_far.bake is not None:
             remove_parts_of(Path(self._so_far.bake), process.pid)
         process.close()

@@ -149,8 +149,12 @@ class WorkerProcess:
             with contextlib.suppress(OSError):
                 self._process.kill()
 
-    def death(self) -> FluidError:
-        """worker-died, with how it ended and what it said last. For a worker that is gone."""
+    def death(self, reading: str | None = None) -> FluidError:
+        """worker-died, with how it ended and what it said last. For a worker that is gone.
+
+        Args:
+            reading: the grid file that it was reading then.
+        """
         status = self._process.poll()
         by_signal = status is not None and status < 0
         how = f"by signal {_signal_name(-(status or 0))}" if by_signal else f"with status {status}"
@@ -158,6 +162,9 @@ class WorkerProcess:
         last = self._tail.decode("utf-8", "replace").strip().splitlines()
         said = f' Its last words: "{last[-1][:200]}".' if last else ""
         hint = "Finished frames are kept. A graphics driver or too little memory is the usual cause."
+        if reading is not None:
+            how += f' while it read "{reading}"'
+            hint = "Finished frames are kept. The file may be damaged: write it again with the program that made it."
         return fail("worker-died", f"The worker process ended {how}.{said}", hint)
 
     def close(self) -> None:

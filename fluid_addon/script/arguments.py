@@ -36,6 +36,9 @@ __all__ = [
     "whole",
 ]
 
+LONGEST_NAME = 255
+LONGEST_PATH = 4096
+
 #: A value as the border delivers it: text that is not UTF-8 stays bytes.
 Value = None | bool | int | float | str | bytes | list[Any] | dict[str, Any]
 
@@ -212,6 +215,9 @@ def title(value: Value, name: str) -> str:
         raise fail("bad-name", f'"{name}" is {_escaped(value)}, which is not UTF-8 text.', "Save the script as UTF-8.")
     if not isinstance(value, str):
         raise _wrong(name, "a name", value)
+    if len(value) > LONGEST_NAME:
+        message = f'"{name}" has {len(value)} characters; a name may have {LONGEST_NAME}.'
+        raise fail("bad-name", message, "Give it a short name.")
     return value
 
 
@@ -227,7 +233,7 @@ def titles(value: Value, name: str) -> tuple[str, ...]:
 
 def path(value: Value, name: str) -> str:
     found = text(value, name)
-    if not found or "\0" in found:
+    if not found or "\0" in found or len(found) > LONGEST_PATH:
         raise fail("bad-argument", f'"{name}" must be a path, not {describe(value)}.')
     return found
 

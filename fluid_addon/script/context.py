@@ -18,7 +18,10 @@ from .parameters import Parameters
 from .sandbox import Limits, Outcome, Sandbox
 from .sources import Sources, SourceText, read_source, source_from_text
 
-__all__ = ["LuaContext", "running_contexts"]
+__all__ = ["MOST_ENGINES", "LuaContext", "running_contexts"]
+
+#: Engines of one script: each of them holds devices and memory until the run ends.
+MOST_ENGINES = 64
 
 _running: list[LuaContext] = []
 
@@ -160,7 +163,7 @@ class LuaContext:
     def _run_in_sandbox(self, source: SourceText, folder: Path | None) -> None:
         text = compilable(source)
         sources = self._sources = Sources()
-        sources.add(source)
+        chunk = sources.add(source)
         limits = self._limits = Limits(self._seconds, self._memory_mb, self._cancel)
         host = self._host = Host(
             limits=limits,
@@ -176,7 +179,7 @@ class LuaContext:
         sandbox = self._sandbox = Sandbox(host, limits, vocabulary())
         _running.append(self)
         try:
-            outcome = sandbox.run(text, source.file, self._bound)
+            outcome = sandbox.run(text, chunk, self._bound)
             if outcome.how != "done":
                 raise _error_of(outcome, sandbox, limits, host, sources)
         finally:
@@ -196,6 +199,9 @@ class LuaContext:
     def _make_engine(self, options: Mapping[str, Any]) -> tuple[int, Engine]:
         if self._factory is None:
             raise fail("usage", "No engine is bound to this script.", "Call LuaContext.bind_engine first.")
+        if len(self._made) >= MOST_ENGINES:
+            hint = "Make engines once, before the loop over frames."
+            raise fail("bad-argument", f"A script may make at most {MOST_ENGINES} engines.", hint)
         engine = self._factory(**options)
         self._made.append(engine)
         return self._register(engine), engine

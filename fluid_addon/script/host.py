@@ -21,7 +21,7 @@ from .named_arguments import compilable, rewrite_named_arguments
 from .parameters import Parameters
 from .places import code_origin, complete, refine
 from .printed import PrintedLines, Warnings
-from .sandbox import Limits, Scalar
+from .sandbox import Limits, Scalar, spoken
 from .sources import Sources, SourceText, printable
 
 __all__ = ["Engine", "Host", "vocabulary"]
@@ -110,7 +110,7 @@ class Host:
         """A line of a loaded script as a place."""
         if not isinstance(file, bytes) or not isinstance(line, int) or line < 1:
             return None
-        source = self._sources.get(file.decode("utf-8", "surrogateescape"))
+        source = self._sources.of_chunk(file.decode("utf-8", "surrogateescape"))
         return source.place(line) if source else None
 
     def place(self) -> Place | None:
@@ -135,7 +135,7 @@ class Host:
             return self._dispatch(call, arguments)
         except FluidError as error:
             located = self._located(error)
-            self._raised[str(located)] = located
+            self._raised[spoken(located)] = located
             if len(self._raised) > self.REMEMBERED:
                 self._raised.popitem(last=False)
             raise located from error.__cause__
@@ -277,9 +277,8 @@ class Host:
 
     def _require(self, name: str) -> tuple[Scalar, ...]:
         source = self._modules.find(name)
-        self._sources.add(source)
         kind = b"library" if source.library else b"script"
-        return _bytes(compilable(source)), _bytes(source.file), kind
+        return _bytes(compilable(source)), _bytes(self._sources.add(source)), kind
 
 
 def _text(content: bytes) -> str:

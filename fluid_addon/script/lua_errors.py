@@ -18,6 +18,7 @@ __all__ = ["runtime_error", "stack", "syntax_error"]
 #: Lua cuts the names of chunks in messages (LUA_IDSIZE - 1 characters, luaconf.h).
 _LONGEST_NAME = 59
 _MAX_MESSAGE = 4000
+_MAX_QUOTE = 400
 
 _OWN_POSITION = re.compile(rb"^\[fluid\]:\d+: ")
 _PLAIN_QUOTES = re.compile(r"'([^'\"\n]*)'")
@@ -44,7 +45,7 @@ _OTHER_LANGUAGES = (
 def syntax_error(message: bytes, sources: Sources) -> FluidError:
     """A script that Lua cannot read, from the compiler's message."""
     source, line, rest = _split(message, sources)
-    text = rest.decode("utf-8", "replace")
+    text = _shortened(rest.decode("utf-8", "replace"))
     if source is None:
         return FluidError(Diagnostic("lua-syntax", _sentence(text)))
     while line > 1 and not (source.line(line) or "").strip():
@@ -63,6 +64,11 @@ def syntax_error(message: bytes, sources: Sources) -> FluidError:
         related = (source.place(int(opened[2]), f'"{opened[1]}" begins here'),)
     hint = next((words for pattern, words in _OTHER_LANGUAGES if pattern.search(source.line(line) or "")), None)
     return FluidError(Diagnostic("lua-syntax", _sentence(text), place, hint, related))
+
+
+def _shortened(text: str) -> str:
+    """A message without the middle of what it quotes: "near" may be followed by a text of megabytes."""
+    return text if len(text) <= _MAX_QUOTE else f"{text[: _MAX_QUOTE // 2]}…{text[-_MAX_QUOTE // 2 :]}"
 
 
 def _last_in_line(source: SourceText, line: int, token: str) -> Place | None:
@@ -85,7 +91,7 @@ def _in_double_quotes(text: str) -> str:
 def runtime_error(outcome: Outcome, sources: Sources) -> FluidError:
     """An error that no one caught, from its text and the stack at that time."""
     source, line, rest = _split(_OWN_POSITION.sub(b"", outcome.text), sources)
-    text = rest.decode("utf-8", "backslashreplace")
+    text = rest[: 4 * _MAX_MESSAGE].decode("utf-8", "backslashreplace")
     raised_by_lua = source is not None
     place = source.place(line) if source is not None else None
     trace = stack(outcome.frames, sources)
@@ -125,7 +131,7 @@ def stack(frames: Sequence[Frame], sources: Sources) -> tuple[Place, ...]:
     """The frames as places, innermost first; the same line many times in a row is one place."""
     places = []
     for frame, repeats in groupby(frames):
-        source = sources.get(frame.file)
+        source = sources.of_chunk(frame.file)
         label = f'in "{frame.name}"' if frame.name not in ("", "?") else "in a function" if frame.name else ""
         if sum(1 for _ in repeats) > 3:
             label += ", many times"
@@ -158,8 +164,8 @@ def related(trace: tuple[Place, ...], place: Place | None) -> tuple[Place, ...]:
 
 def _split(message: bytes, sources: Sources) -> tuple[SourceText | None, int, bytes]:
     """The source and line that a message of Lua begins with, and the rest of it."""
-    for source in sources:
-        prefix = _name_in_messages(source.file)
+    for chunk, source in sources.chunks():
+        prefix = _name_in_messages(chunk)
         if message.startswith(prefix + b":"):
             number, colon, rest = message[len(prefix) + 1 :].partition(b": ")
             if colon and number.isdigit():
@@ -167,6 +173,6 @@ def _split(message: bytes, sources: Sources) -> tuple[SourceText | None, int, by
     return None, 0, message
 
 
-def _name_in_messages(file: str) -> bytes:
-    name = file.encode("utf-8", "surrogateescape")
+def _name_in_messages(chunk: str) -> bytes:
+    name = chunk.encode("utf-8", "surrogateescape")
     return name if len(name) <= _LONGEST_NAME else b"..." + name[-(_LONGEST_NAME - 3) :]

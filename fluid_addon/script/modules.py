@@ -56,9 +56,9 @@ class Modules:
         relative = name.replace(".", "/") + ".lua"
         for text_name in text_names(name):
             if text_name in self._texts:
-                return source_from_text(text_name, self._texts[text_name])
+                return source_from_text(text_name, self._texts[text_name], chunk=text_name)
         if self._root is not None and _is_inside(self._root, self._root / relative):
-            return read_source(self._root / relative)
+            return read_source(self._root / relative, chunk=relative)
         looked = [f'a text "{name}.lua"'] if self._texts else []
         looked += [f'the file "{self._root / relative}"'] if self._root is not None else []
         where = " and ".join(looked) or "nothing: this script lies in no folder, and there are no other texts"
@@ -72,7 +72,7 @@ class Modules:
             hint = did_you_mean(name, self.library_names())
             hint = hint or 'Names that begin with "fluid." belong to the add-on.'
             raise fail("module-missing", f'There is no module "{name}" in the add-on\'s library.', hint)
-        return read_source(path, f"fluid/{relative}", library=True)
+        return read_source(path, f"fluid/{relative}", library=True, chunk=f"fluid/{relative}")
 
     def library_names(self) -> list[str]:
         """Every `fluid.*` module, sorted."""

@@ -14,6 +14,9 @@ from .sources import printable
 
 __all__ = ["Override", "ParameterDeclaration", "Parameters"]
 
+MOST_PARAMETERS = 500
+LONGEST_HELP = 1000
+
 #: A value for the whole run, or samples by frame.
 Override = float | bool | Mapping[int, float]
 
@@ -97,9 +100,15 @@ class Parameters:
             raise fail("bad-name", f'"{printable(name[:80])}" is no name for a parameter.', hint)
         if name in _GLSL_WORDS or _GLSL_TYPE.fullmatch(name):
             raise fail("bad-name", f'"{name}" is a word of GLSL, where params.{name} could not be read.', "Rename it.")
+        if len(help) > LONGEST_HELP:
+            message = f'"help" of the parameter "{name}" has {len(help)} characters; it may have {LONGEST_HELP}.'
+            raise fail("bad-argument", message)
         declaration = ParameterDeclaration(name, default, minimum, maximum, help)
         known = self._declared.get(name)
         if known is None:
+            if len(self._declared) >= MOST_PARAMETERS:
+                hint = "Write constants as constants."
+                raise fail("bad-argument", f"A script may declare at most {MOST_PARAMETERS} parameters.", hint)
             _check_declaration(declaration)
             if name in self._overrides:
                 override = self._overrides[name]

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from ..diagnostics import Diagnostic, Place
 from ..engine.stencil import CodeOrigin, CodePart
@@ -18,6 +20,8 @@ _QUOTED = re.compile(r'"([^"\n]+)"')
 _LAST_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[\d+\])*$")
 _OPENS, _CLOSES = frozenset("([{"), frozenset(")]}")
 _MAX_LINES = 200
+_MAX_TOKENS = 5000
+_MAX_COMPARED = 100_000_000  # characters of code, times the lines that are sought in it
 
 
 def complete(diagnostic: Diagnostic, sources: Sources) -> Diagnostic:
@@ -57,9 +61,8 @@ def _tokens_of_call(source: SourceText, line: int) -> Iterator[Token]:
     start, depth = source.start_of(line), 0
     if start is None:
         return
-    for token in source.tokens:
-        if token.start < start:
-            continue
+    first = bisect_left(source.tokens, start, key=lambda token: token.start)
+    for token in islice(source.tokens, first, first + _MAX_TOKENS):
         at = source.line_of(token.start)
         if (depth <= 0 and at > line) or at > line + _MAX_LINES:
             return
@@ -103,7 +106,8 @@ def code_origin(code: str, call: Place | None, sources: Sources) -> CodeOrigin |
 
 def _parts(code: str, sources: Sources) -> tuple[CodePart, ...]:
     """The texts of scripts, and the lines of long ones, that a code contains; the longest first."""
-    parts = []
+    parts: list[CodePart] = []
+    left = _MAX_COMPARED
     for source in sources:
         for token in () if source.library else source.tokens:
             value = string_value(token) if token.kind in ("string", "long_string") else None
@@ -111,6 +115,9 @@ def _parts(code: str, sources: Sources) -> tuple[CodePart, ...]:
                 continue
             first = source.line_of(token.start) + value[1]
             for number, text in enumerate(value[0].split("\n"), first):
+                left -= len(code)
+                if left < 0:
+                    break
                 text, shown = text.strip(), source.line(number) or ""
                 after = max(0, token.start - (source.start_of(number) or 0))
                 if text and text in code and (column := shown.find(text, after)) >= 0:

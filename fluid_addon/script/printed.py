@@ -18,6 +18,7 @@ class PrintedLines:
     """
 
     LINE = 4096
+    LEAST = 40  # what an empty line counts: on its way it takes far more than its one byte
     TOTAL = 4 * 1024 * 1024
 
     def __init__(self, log: Callable[[str], None]) -> None:
@@ -26,11 +27,13 @@ class PrintedLines:
 
     def add(self, text: str) -> None:
         """Print a text of one or more lines."""
-        for line in text.split("\n"):
+        if self._left < 0:
+            return
+        for line in text.split("\n", self._left // self.LEAST + 1):
             if self._left < 0:
                 return
             shown = printable(line if len(line) <= self.LINE else line[: self.LINE] + "…")
-            self._left -= len(shown) + 1
+            self._left -= max(len(shown) + 1, self.LEAST)
             if self._left < 0:
                 self._log(f"(the script has printed {self.TOTAL // 1024**2} MB; the rest is dropped)")
                 return

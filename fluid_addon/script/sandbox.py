@@ -8,6 +8,7 @@ everything, it answers with scalars only, and it makes room for its answer befor
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,15 +21,25 @@ from lupa import lua54
 
 from ..diagnostics import Diagnostic, FluidError, Place, fail
 
-__all__ = ["Frame", "Limits", "Outcome", "Sandbox", "Scalar", "ScriptHost"]
+__all__ = ["Frame", "Limits", "Outcome", "Sandbox", "Scalar", "ScriptHost", "spoken"]
 
 Scalar = None | bool | int | float | bytes
 
 _OK, _RAISE, _STOP = 0, 1, 2
 _LUA = Path(__file__).resolve().parent / "lua"
-_TRUSTED = ("sandbox.lua", "sorting.lua", "order.lua", "patterns.lua", "libraries.lua", "encoder.lua", "fluid_engine.lua")
+_TRUSTED = (
+    "sandbox.lua",
+    "sorting.lua",
+    "order.lua",
+    "patterns.lua",
+    "libraries.lua",
+    "encoder.lua",
+    "fluid_engine.lua",
+)
+#: The folders of an absolute path in quotes, of any system.
+_FOLDERS = re.compile(r"""(["'])(?:[A-Za-z]:)?[/\\][^"'\n]*[/\\]""")
 _ANSWER_ROOM = 4 * 1024 * 1024
-_MAX_TEXT = 1024 * 1024
+_MAX_TEXT = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -200,7 +211,7 @@ class Sandbox:
 
         Args:
             text: the script, with named arguments rewritten.
-            file: its name in messages.
+            file: its name in Lua's messages, which the script sees.
             engine: number of the engine that it finds as `sim`.
         """
         self._limits.entered_lua()
@@ -234,7 +245,7 @@ class Sandbox:
                 if isinstance(error, _ScriptStop) or error.code == "cancelled":
                     self.stopped = error.at(self._host.place())
                 else:
-                    answer = (_RAISE, _encode(str(error))[:_MAX_TEXT])
+                    answer = (_RAISE, _encode(spoken(error)))
             except KeyboardInterrupt as error:
                 self.stopped = fail("cancelled", "The run was interrupted.")
                 self.stopped.__cause__ = error
@@ -282,6 +293,11 @@ def _scalars(values: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
         if type(value) is int and not -(2**63) <= value < 2**63:
             raise OverflowError("an integer of more than 64 bits cannot go to Lua")
     return values
+
+
+def spoken(error: FluidError) -> str:
+    """An error as the script hears it that catches it: without the folders of this machine."""
+    return _FOLDERS.sub(r"\1…/", str(error)[:_MAX_TEXT])
 
 
 def _encode(text: str) -> bytes:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
@@ -15,6 +16,7 @@ __all__ = ["MAX_SOURCE_BYTES", "SourceText", "Sources", "printable", "read_sourc
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 
+_LONGEST_QUOTED = 1000
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -25,10 +27,12 @@ class SourceText:
         file: a path as given, or the name of a text; free of control characters.
         text: without a byte order mark.
         library: it ships with the add-on; an artist's own line explains an error better than a line of it.
+        chunk: what Lua calls it, which scripts see in messages: without the folders of this machine.
     """
 
-    def __init__(self, file: str, text: str, library: bool = False) -> None:
+    def __init__(self, file: str, text: str, library: bool = False, chunk: str | None = None) -> None:
         self.file = printable(file) or "?"
+        self.chunk = printable(re.split(r"[/\\]", file)[-1] if chunk is None else chunk) or "?"
         self.text = text
         self.library = library
 
@@ -59,17 +63,22 @@ class SourceText:
     def place(self, line: int, label: str = "") -> Place:
         """A whole line as a place."""
         text = self.line(line)
-        return Place(self.file, line, text=None if text is None else _quoted(text), label=label)
+        return Place(self.file, line, text=None if text is None else _quoted(text, 0), label=label)
 
     def place_at(self, offset: int, width: int = 1) -> Place:
         """Some characters of a line as a place; `width` is cut at the end of the line."""
         line = self.line_of(offset)
         text = self.line(line) or ""
         column = offset - self._starts[line - 1] + 1
-        return Place(self.file, line, column, max(1, min(width, len(text) - column + 1)), _quoted(text))
+        return Place(self.file, line, column, max(1, min(width, len(text) - column + 1)), _quoted(text, column + width))
 
 
-def _quoted(line: str) -> str:
+def _quoted(line: str, needed: int) -> str | None:
+    """A line as messages quote it: cut where it is very long, and not at all where that would cut what is meant."""
+    if len(line) > _LONGEST_QUOTED:
+        if needed > _LONGEST_QUOTED:
+            return None
+        line = line[:_LONGEST_QUOTED] + "…"
     return "".join(c if c.isprintable() or c == "\t" else "·" for c in line)
 
 
@@ -78,18 +87,33 @@ class Sources:
 
     def __init__(self) -> None:
         self._by_file: dict[str, SourceText] = {}
+        self._by_chunk: dict[str, SourceText] = {}
 
-    def add(self, source: SourceText) -> None:
-        self._by_file[source.file] = source
+    def add(self, source: SourceText) -> str:
+        """Keep a text. Returns what Lua is to call it: its `chunk`, with a number where another has that name."""
+        chunk, number = source.chunk, 1
+        while chunk in self._by_chunk and self._by_chunk[chunk].file != source.file:
+            number += 1
+            chunk = f"{source.chunk} ({number})"
+        self._by_file[source.file] = self._by_chunk[chunk] = source
+        return chunk
 
     def get(self, file: str) -> SourceText | None:
         return self._by_file.get(file)
+
+    def of_chunk(self, chunk: str) -> SourceText | None:
+        """The text that Lua calls so."""
+        return self._by_chunk.get(chunk)
+
+    def chunks(self) -> Iterator[tuple[str, SourceText]]:
+        """(what Lua calls it, text)"""
+        return iter(self._by_chunk.items())
 
     def __iter__(self) -> Iterator[SourceText]:
         return iter(self._by_file.values())
 
 
-def source_from_text(name: str, text: str, library: bool = False) -> SourceText:
+def source_from_text(name: str, text: str, library: bool = False, chunk: str | None = None) -> SourceText:
     """A text that is already in memory, for example of Blender's text editor.
 
     Raises:
@@ -98,11 +122,11 @@ def source_from_text(name: str, text: str, library: bool = False) -> SourceText:
     _check_size(name, len(text))
     if text.startswith("\x1b"):
         raise _bytecode(name)
-    return SourceText(name, text.removeprefix("\ufeff"), library)
+    return SourceText(name, text.removeprefix("\ufeff"), library, chunk)
 
 
-def read_source(path: Path, name: str | None = None, library: bool = False) -> SourceText:
-    """A Lua file; `name` is what messages call it, default the path as given.
+def read_source(path: Path, name: str | None = None, library: bool = False, chunk: str | None = None) -> SourceText:
+    """A Lua file; `name` is what messages call it, default the path as given, and `chunk` what Lua calls it.
 
     Raises:
         FluidError: `script-missing`, `script-too-large`, `script-encoding`, `bytecode`.
@@ -119,7 +143,7 @@ def read_source(path: Path, name: str | None = None, library: bool = False) -> S
         raise _bytecode(name)
     content = content.removeprefix(_BOM)
     try:
-        return SourceText(name, content.decode("utf-8"), library)
+        return SourceText(name, content.decode("utf-8"), library, chunk)
     except UnicodeDecodeError as error:
         if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise fail("script-encoding", f'"{printable(name)}" is UTF-16 text.', "Save it as UTF-8.") from error

@@ -55,7 +55,6 @@ DISK_FAULTS = {
     "disk.busy": errno.EACCES,  # another program holds the target; Windows
     "disk.rename": errno.EIO,
     "disk.folder": errno.EIO,  # the folder, after the new name is in it
-    "disk.manifest": errno.ENOSPC,
     "disk.read": errno.EIO,
     "disk.delete": errno.EACCES,
 }

@@ -1,42 +1,47 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A device that is lost is said once, with what it did; everything is let go, and a new engine works."""
+"""A device that is lost is said once, with what it did; everything is let go, and nothing waits for ever."""
 
 from __future__ import annotations
-
-import itertools
-from collections.abc import Callable
 
 import pytest
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition
-from fluid_addon.engine.solver import SolverDefinition
 from fluid_addon.faults import injected
 from fluid_addon.gpu.lifetime import live_counts
+from tests.gpu.small_engines import KINDS, passages, run
 
 GROW = StencilDefinition("grow", 'WriteField("a_new", idx, ReadField("a", idx) + 1.0);', ("a",), ("a_new",))
-SPREAD = StencilDefinition(
-    "spread", 'WriteField("b_new", idx, ReadField("b", coord + ivec3(1, 0, 0)) + 1.0);', ("b",), ("b_new",)
-)
+DOUBLE = StencilDefinition("double", 'WriteField("a_new", idx, ReadField("a", idx) * 2.0);', ("a",), ("a_new",))
+
+QUICK = ("dense", "sparse two", "export")
+POINTS = ("device.submit", "device.wait")
+CASES = [
+    *(pytest.param(point, kind, False, id=f"{point}, {kind}, some") for kind in QUICK for point in POINTS),
+    *(
+        pytest.param(point, kind, True, id=f"{point}, {kind}, every one", marks=pytest.mark.long)
+        for kind in KINDS
+        for point in POINTS
+    ),
+]
 
 
-def built(solver: bool = False, careful: bool = False, **options: object) -> FluidEngine:
-    engine = FluidEngine(domain_size=(24, 8, 8), environment=EngineEnvironment(careful=careful), **options)  # type: ignore[arg-type]
-    try:
-        for name in "ab":
-            engine.add_field(name, Format.R32F, 0)
-        engine.add_stencil(GROW)
-        engine.add_stencil(SPREAD)
-        if solver:
-            engine.add_solver(SolverDefinition("solve", "a", "b"))
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("kernels")
 
 
-def test_a_lost_device_is_said_once_and_for_all_and_lets_go():
-    engine = built()
+@pytest.fixture
+def engine(cache):
+    made = FluidEngine(domain_size=(4, 4, 4), environment=EngineEnvironment(cache=cache))
+    made.add_field("a", Format.R32F, 1)
+    made.add_stencil(GROW)
+    yield made
+    made.close()
+    assert live_counts() == {}
+
+
+def test_a_lost_device_is_said_once_and_for_all_and_lets_go(engine):
     engine.step(1.0)
     with injected("device.submit", 1), pytest.raises(FluidError, match=r'"[^"]+" was lost during "step" in frame 2\.'):
         engine.step(1.0)
@@ -45,90 +50,98 @@ def test_a_lost_device_is_said_once_and_for_all_and_lets_go():
             action()
         assert caught.value.code == "device-lost"
         assert len(caught.value.diagnostics) == 1
-    engine.close()
-    assert live_counts() == {}
 
 
-@pytest.mark.parametrize("point", ["device.submit", "device.wait"])
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"solver": True}, {"gpu_count": 2, "sparse": True}, {"gpu_count": 2, "solver": True}],
-    ids=["dense", "solver", "sparse on two devices", "solver on two devices"],
-)
-def test_V05_V17_a_device_that_is_lost_at_its_nth_call_ends_the_run_once(point, options):
+@pytest.mark.parametrize(("point", "kind", "exhaustive"), CASES)
+def test_V05_V17_a_device_that_is_lost_at_its_nth_call_ends_the_run_once(point, kind, exhaustive, cache, tmp_path):
     """Whatever takes a device away, a fault, a reset, a new driver: the answer to the next call is the same."""
-
-    def run(engine: FluidEngine) -> None:
-        for _ in range(3):
-            engine.step(1.0)
-        engine.reduce("a", "sum")
-
-    visited = 0
-    for number in itertools.chain(range(1, 12), range(12, 10_000, 23)):
+    fired = 0
+    for number in passages(exhaustive):
         with injected(point, number) as armed:
-            engine = None
             try:
-                engine = built(**options)
-                run(engine)
+                run(cache, tmp_path / str(number), **KINDS[kind])
             except FluidError as error:
-                assert armed.fired
                 assert (error.code, len(error.diagnostics)) == ("device-lost", 1)
                 assert "was lost" in str(error)
-            finally:
-                if engine is not None:
-                    engine.close()
+            else:
+                assert not armed.fired
         assert live_counts() == {}, number
-        visited += armed.fired
         if not armed.fired:
             break
-    assert visited >= 5
+        fired += 1
+    assert fired >= 3
+    run(cache, tmp_path / "afterwards", **KINDS[kind])
 
 
-def message_of(run: Callable[[], object]) -> str:
-    with pytest.raises(FluidError) as caught:
-        run()
-    assert caught.value.code == "device-lost"
-    return str(caught.value)
-
-
-@pytest.mark.parametrize("options", [{}, {"sparse": True}], ids=["dense", "sparse"])
-def test_V06_a_careful_run_names_the_kernel_in_which_the_device_is_lost(options):
-    for point in ("device.submit", "device.wait"):
-        named = set()
-        for number in range(1, 40):
-            engine = built(careful=True, **options)
-            engine.step(1.0)
-            with injected(point, number) as armed:
-                try:
-                    engine.step(1.0)
-                except FluidError as error:
-                    assert error.code == "device-lost"
-                    named.add(str(error).split("was lost ")[1].split(" in frame")[0])
-            engine.close()
-            assert live_counts() == {}
-            if not armed.fired:
-                break
-        assert {'in the kernel "grow"', 'in the kernel "spread"'} <= named, point
-
-
-def test_a_careful_run_computes_the_same_bits():
-    results = []
-    for careful in (False, True):
-        engine = built(careful=careful, solver=True)
-        for _ in range(3):
-            engine.step(0.7)
-        results.append([engine.array(name).tobytes() for name in "ab"])
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("storage", [{}, {"sparse": True}], ids=["dense", "sparse"])
+def test_V06_a_careful_run_names_the_kernel_in_which_the_device_is_lost(storage, point, cache):
+    named = set()
+    for number in range(1, 40):
+        environment = EngineEnvironment(cache=cache, careful=True)
+        engine = FluidEngine(domain_size=(8, 8, 8), environment=environment, **storage)
+        engine.add_field("a", Format.R32F, 1)
+        for definition in (GROW, DOUBLE):
+            engine.add_stencil(definition)
+        engine.step(1.0)
+        with injected(point, number) as armed:
+            try:
+                engine.step(1.0)
+                engine.finish()
+            except FluidError as error:
+                assert error.code == "device-lost"
+                named.add(str(error).split("was lost ")[1].split(" in frame")[0])
         engine.close()
-    assert results[0] == results[1]
+        assert live_counts() == {}
+        if not armed.fired:
+            break
+    assert {'in the kernel "grow"', 'in the kernel "double"'} <= named
 
 
-def test_a_wait_for_several_recordings_names_the_one_that_runs():
-    engine = built()
+@pytest.mark.parametrize("kind", ["dense", "sparse two", pytest.param("solver", marks=pytest.mark.long)])
+def test_a_careful_run_computes_the_same(kind, cache, tmp_path):
+    plain, careful = (run(cache, tmp_path / str(c), careful=c, **KINDS[kind]) for c in (False, True))
+    assert plain == careful
+
+
+def test_a_wait_names_the_recording_that_runs(engine):
     engine.step(1.0)
-    execution = engine._simulation.parts[0].execution  # type: ignore[union-attr]
+    execution = engine._simulation.parts[0].execution
     execution.wait_all()
     engine.step(1.0)
-    with injected("device.wait", 1):
-        assert 'was lost during "step"' in message_of(execution.wait_all)
-    engine.close()
-    assert live_counts() == {}
+    with injected("device.wait", 1), pytest.raises(FluidError, match='was lost during "step"'):
+        execution.wait_all()
+
+
+def test_V07_waits_that_time_out_wait_on_and_free_nothing(engine):
+    engine.step(1.0)
+    with injected("device.slow", 1, more=True) as slow:
+        execution = engine._simulation.parts[0].execution
+        assert not any(execution.done(execution._ticket) for _ in range(3)), "done answers and waits for nothing"
+        before, turns = live_counts(), []
+
+        def give_way() -> bool:
+            turns.append(live_counts())
+            slow.more = len(turns) < 3
+            return False
+
+        execution.wait(execution._ticket, give_way)
+    assert turns == [before] * 3
+    assert engine.reduce("a", "sum") == 2 * 64
+
+
+def test_V07_an_end_waits_for_what_is_under_way(engine):
+    """Cancelled or not: what the device still uses is released only when it has answered."""
+    engine.step(1.0)
+    with injected("device.slow", 1, more=True) as slow:
+        waits, real = [], engine._simulation.parts[0].execution._timeline.wait
+
+        def counted(value: int, nanoseconds: int) -> int:
+            waits.append(live_counts())
+            slow.more = len(waits) < 4
+            return real(value, nanoseconds)
+
+        engine._simulation.parts[0].execution._timeline.wait = counted
+        engine.close()
+    assert len(waits) >= 4
+    assert all(count == waits[0] for count in waits[:4])

@@ -114,7 +114,7 @@ def test_L06_only_lua_itself_can_stall(tmp_path, monkeypatch) -> None:
 
     class Engine:
         def __init__(self, **_options: object) -> None: ...
-        def step(self, dt: float) -> None:
+        def step(self, *_more: object) -> None:
             time.sleep(0.3)
             seen.append(lua_watch.stalled_script())
 
@@ -177,8 +177,8 @@ def test_the_usual_limit_leaves_the_machine_some_room() -> None:
     assert held < usual < whole
     assert 10 << 20 < held < 64 << 30
     before = process_figures.processor_seconds(os.getpid())
-    sum(range(10_000_000))
-    assert process_figures.processor_seconds(os.getpid()) > before
+    while process_figures.processor_seconds(os.getpid()) == before:
+        pass  # it grows in steps of 1/100 second
 
 
 # ===== A parent that is gone

@@ -26,7 +26,7 @@ from fluid_addon.volumes.nanovdb_writer import write_nvdb
 from tests.volumes.conftest import SHARED
 from tests.volumes.damage import damaged
 
-FAST, ALL = 1_500, 100_000
+FAST, ALL = 1_000, 100_000
 #: Beside twice the file, in bytes: mostly tiles, which take a few times as much as in the file. MAX_TILES ends that.
 CONSTANT = 32 << 20
 SECONDS = 20.0  # a busy machine takes its time; what hangs takes for ever

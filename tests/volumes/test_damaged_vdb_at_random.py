@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VDB files with random damage: what our own look lets through, OpenVDB survives. It reads in a process that may die."""
+"""VDB files with random damage: what our own look lets through, OpenVDB survives, in a process that may die."""
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from tests.volumes.damage import damaged
 
-FAST, ALL = 400, 20_000
+FAST, ALL = 250, 20_000
 ROOT = Path(__file__).resolve().parents[2]
 MOST_KIB = 600 * 1024  # that a child of this size of files ever takes; numpy and OpenVDB alone take 200 MB
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="what a child took of memory is asked of POSIX")
@@ -40,8 +41,9 @@ class Reader:
                 cwd=ROOT,
             )
         assert self._child.stdin and self._child.stdout
-        self._child.stdin.write(f"{path}\n")
-        self._child.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self._child.stdin.write(f"{path}\n")
+            self._child.stdin.flush()
         said = self._child.stdout.readline()
         if not said:
             status, self._child = self._child.wait(), None

@@ -59,12 +59,15 @@ class Writer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self._number = 0
 
     def close(self) -> None:
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
+        os.killpg(self._process.pid, signal.SIGKILL)  # one of its forks may wait for a tracer
         self._process.stdin.close()
+        self._process.stdout.close()
         self._process.wait()
         shutil.rmtree(self.home)
 
@@ -84,9 +87,11 @@ class Writer:
     def ended(self) -> tuple[int, list[list[str]]]:
         """The exit code, and the errors at which it had to try again."""
         failed: list[list[str]] = []
+        problem = None
         while "ended" not in (said := self.heard()):
-            assert "problem" not in said, said
+            problem = said.get("problem", problem)
             failed += said.get("failed", [])
+        assert problem is None
         return said["ended"], failed
 
     def traced(self, *files: str, inject: str = "", **task: Any) -> tuple[Path, int, list[list[str]], list[str]]:
@@ -302,11 +307,11 @@ def failed_at_each(writer: Writer, error: str, calls_that_fail: str, files: list
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EDQUOT"])
 def test_D02_a_disk_that_fails_at_any_write_loses_no_frame(writer: Writer, strace: None, error: str) -> None:
-    assert failed_at_each(writer, error, r"write\(|fsync|rename|openat\(.*O_CREAT", ["smoke_2.vdb"], [TWO]) >= 8
+    assert failed_at_each(writer, error, r"write\((?!1,)|fsync|rename|openat\(.*O_CREAT", ["smoke_2.vdb"], [TWO]) >= 8
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EDQUOT", "EACCES"])
 def test_D02_a_disk_that_fails_at_any_call_loses_no_frame(writer: Writer, strace: None, error: str) -> None:
-    calls = r"write\(|fsync|rename|openat|unlink|read\(|ftruncate"
+    calls = r"write\((?!1,)|fsync|rename|openat|unlink|read\(|ftruncate"
     assert failed_at_each(writer, error, calls, ["smoke_2.vdb", "smoke_2.vdb"], [TWO]) >= 20
