@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from ..diagnostics import Diagnostic, FluidError, Place, did_you_mean
+from .glsl_loops import Loop, bound_loops
+from .glsl_rules import MOST_CHARACTERS, PREFIX, Complaint, limits, text_rules, token_rules
 from .glsl_tokens import Token, match_bracket, tokenize
 from .stencil import BACK_BUFFER_SUFFIX, CodePart, StencilDefinition
 
@@ -21,19 +23,11 @@ OWN: Offset = (0, 0, 0)
 ACCESSES = ("ReadField", "SampleField", "ClampField", "WriteField")
 BETWEEN = {"SampleField": "sample", "ClampField": "clamp"}  # accesses between voxels
 OWN_VOXEL = ("idx", "coord")
-PREFIX = "fs_"  # every generated name begins with it
 FARTHEST = 1024  # voxels along an axis; a longer way is as rare as it is dear, and goes by the general read
 _WHOLE_NUMBER = re.compile(r"(0|[1-9][0-9]{0,3})\Z")
 #: Functions that a software device compiles into long stretches of code, measured with lavapipe.
 _LONG = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "exp", "exp2", "log", "log2", "pow")
 _EFFORT = dict.fromkeys(_LONG, 200) | {"Noise": 1_500, "CurlNoise": 6_000}
-_REFUSED = dict.fromkeys(
-    ("layout", "buffer", "uniform", "shared", "subroutine", "in", "out", "inout"),
-    "The engine owns storage and layout; declare fields with add_field.",
-) | dict.fromkeys(
-    ("barrier", "memoryBarrier", "memoryBarrierBuffer", "memoryBarrierShared", "groupMemoryBarrier"),
-    "Barriers are derived from inputs and outputs.",
-)
 
 
 @dataclass
@@ -47,6 +41,8 @@ class Body:
         samples: fields read between voxels, and how often the code says so, by the access ("sample" or "clamp"), the
             field, and the one component that is taken of a staggered field ("x", "y", "z"), or "" for the whole value.
         writes: outputs that are written.
+        loops: those whose turns are counted, in the order in which they are numbered.
+        plain_turns: of a voxel in all other loops, at most.
         effort: how much there is to compile, in tokens or what takes as long as so many; without the reads.
     """
 
@@ -55,6 +51,8 @@ class Body:
     far_reads: Counter[str] = field(default_factory=Counter)
     samples: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     writes: set[str] = field(default_factory=set)
+    loops: list[Loop] = field(default_factory=list)
+    plain_turns: int = 0
     effort: int = 0
 
     @property
@@ -104,7 +102,7 @@ def _place_in_parts(parts: tuple[CodePart, ...], line: str, column: int | None, 
 class _Checker:
     def __init__(self, definition: StencilDefinition) -> None:
         self.definition = definition
-        self.tokens = tokenize(definition.code)
+        self.tokens = tokenize(definition.code[: MOST_CHARACTERS + 1])
         self.found: list[Diagnostic] = []
 
     def complain(self, code: str, token: Token, message: str, hint: str | None = None) -> None:
@@ -113,48 +111,29 @@ class _Checker:
         place = place_in_code(self.definition, token.line, token.start - begin + 1, width)
         self.found.append(Diagnostic(code, message, place, hint))
 
+    def refuse(self, complaint: Complaint) -> None:
+        line = self.definition.code.count("\n", 0, complaint.start)
+        begin = self.definition.code.rfind("\n", 0, complaint.start) + 1
+        place = place_in_code(self.definition, line, complaint.start - begin + 1, complaint.width)
+        self.found.append(Diagnostic(complaint.code, complaint.message, place, complaint.hint))
+
     def structure(self) -> None:
-        """The body stays inside its function: brackets balance, no directive, nothing that the engine owns."""
-        pairs = {")": "(", "]": "[", "}": "{"}
-        open_marks: list[Token] = []
-        for position, token in enumerate(self.tokens):
-            text = token.text
-            if token.kind == "open_comment":
-                self.complain("glsl-structure", token, 'The comment "/*" is never closed.', 'Add "*/".')
-            elif token.kind == "other":
-                self._other(token)
-            elif token.kind == "mark" and text in "([{":
-                open_marks.append(token)
-            elif token.kind == "mark" and text in pairs:
-                if not open_marks or open_marks.pop().text != pairs[text]:
-                    hint = "The code is the inside of one function; it cannot close it."
-                    self.complain("glsl-structure", token, f'"{text}" closes nothing that the code opened.', hint)
-                    return
-            elif token.kind == "name":
-                self._name(position, token)
-        if open_marks:
-            last = open_marks[-1]
-            self.complain("glsl-structure", last, f'"{last.text}" is never closed.')
+        """The body stays inside its function and in bounds.
 
-    def _other(self, token: Token) -> None:
-        if token.text in "#\\":
-            hint = "Write plain statements; constants go into param() or const variables."
-            self.complain("glsl-directive", token, f'"{token.text}" is not allowed in a stencil.', hint)
-        else:
-            shown = token.text if token.text.isprintable() else f"\\u{ord(token.text):04x}"
-            self.complain("glsl-structure", token, f'GLSL does not know the character "{shown}".')
+        Raises:
+            FluidError: it does not, so that nothing else can be said of it.
+        """
+        for rules in (text_rules(self.definition.code), limits(self.tokens)):
+            for complaint in rules:
+                self.refuse(complaint)
+            self.stop()
+        for complaint in token_rules(self.tokens):
+            self.refuse(complaint)
 
-    def _name(self, position: int, token: Token) -> None:
-        text = token.text
-        if text in _REFUSED:
-            self.complain("glsl-reserved", token, f'"{text}" is not allowed in a stencil.', _REFUSED[text])
-        elif text.startswith((PREFIX, "gl_")) or "__" in text or text == "main":
-            self.complain("glsl-reserved", token, f'The name "{text}" belongs to the engine.', "Choose another name.")
-        elif text in OWN_VOXEL and position and self.tokens[position - 1].kind == "name":
-            before = self.tokens[position - 1].text
-            if before not in ("return", "else"):
-                hint = 'It always is the voxel that the code runs for; choose another name, like "other".'
-                self.complain("glsl-reserved", token, f'"{text}" cannot be declared again.', hint)
+    def stop(self) -> None:
+        """Raises FluidError with what was found so far, if anything was."""
+        if self.found:
+            raise FluidError(*sorted(self.found, key=lambda d: d.place.line if d.place else 0))
 
     def accesses(self) -> Iterator[tuple[int, Token, Token, int, list[Token]]]:
         """Each field access: position of its name, name token, field token, position of the comma, location tokens."""
@@ -201,16 +180,27 @@ def rewrite_body(
         staggered: names of fields whose components lie on faces.
         elsewhere: names of fields with voxels of another size than those that the stencil runs over.
 
+    A loop that is not plainly short has its turns counted. Line breaks stay where they are.
+
     Raises:
-        FluidError: with every problem that the tokens show: structure, reserved names, undeclared fields,
-            neighbour reads without halos, reads of a field updated in place, writes elsewhere than the own voxel.
+        FluidError: with every problem that the tokens show: structure, reserved names, loops without an end, undeclared
+            fields, neighbour reads without halos, reads of a field updated in place, writes elsewhere than the own
+            voxel.
     """
     checker = _Checker(definition)
     checker.structure()
     body = Body("")
     edits: list[tuple[int, int, str]] = []
+    if not checker.found:  # brackets balance
+        bounds = bound_loops(checker.tokens)
+        for complaint in bounds.complaints:
+            checker.refuse(complaint)
+        edits += [(place, place, text) for place, text in bounds.edits]
+        body.loops, body.plain_turns = bounds.counted, bounds.plain_turns
+    names: set[int] = set()
     for position, call, name_token, comma, location in checker.accesses():
         name = name_token.text.strip("\"'")
+        names.add(name_token.start)
         offset = _offset(location)
         own = offset == OWN
         if not _allowed(checker, call, name_token, name, own, location):
@@ -254,8 +244,10 @@ def rewrite_body(
             else:
                 body.far_reads[name] += 1
             edits.append((first, checker.tokens[comma].end, f"{PREFIX}{between or 'read'}{part.upper()}_{name}("))
-    if checker.found:
-        raise FluidError(*sorted(checker.found, key=lambda d: d.place.line if d.place else 0))
+    for token in checker.tokens:
+        if token.kind == "string" and token.start not in names:
+            checker.complain("glsl-structure", token, "A text can only be the name of a field.")
+    checker.stop()
     body.code = _apply(definition.code, edits)
     body.effort = sum(_EFFORT.get(token.text, 1) for token in tokenize(body.code))
     return body

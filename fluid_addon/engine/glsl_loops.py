@@ -41,7 +41,7 @@ class Loop:
     Attributes:
         token: the word that it begins with.
         condition: positions of the tokens of its condition, first and behind the last.
-        body: of those that run in each turn.
+        body: of those that run in each turn, the condition among them.
         turns: as its numbers say, or None.
         counted: how many turns one of its own counts for, with those of plain loops in it; 0 where it is plain.
     """
@@ -185,19 +185,20 @@ class _Reader:
 
     def _end(self, position: int, last: int) -> int:
         """Behind a statement without statements in it."""
-        while position < last and self._text(position) not in (";", ":") or position in self._closing:
+        while position < last and self._text(position) not in (";", ":"):
             position = self._closing.get(position, position) + 1
         return position + 1
 
     def _loop(self, position: int, header: tuple[int, int], body: tuple[int, int], inner: list[Loop]) -> Loop:
-        loop = Loop(self._tokens[position], header, body, inner=inner)
+        whole = (min(header[0], body[0]), max(header[1], body[1]))
+        loop = Loop(self._tokens[position], header, whole, inner=inner)
         if loop.token.text == "for":
             parts = self._parts(*header)
             if len(parts) != 3:
                 loop.turns = 0  # no loop at all: the compiler says so
                 return loop
             loop.condition = parts[1]
-            loop.body = (parts[1][0], body[1])  # what a turn takes, and where its number may change
+            loop.body = (parts[1][0], body[1])
             loop.turns = _turns(*(self._words(*part) for part in parts))
             if loop.turns is not None and self._changes(self._text(parts[0][0] + 1), body):
                 loop.turns = None

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 __all__ = ["Token", "match_bracket", "tokenize"]
 
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\r\f\v]+)
+    r"""(?P<space>[ \t\f\v\r]+)
       | (?P<newline>\n)
-      | (?P<comment>//(?:[^\\\n]|\\.)*|/\*.*?\*/)
+      | (?P<comment>//[^\r\n]*|/\*.*?\*/)
       | (?P<open_comment>/\*)
-      | (?P<string>"[^"\n]*"|'[^'\n]*')
+      | (?P<string>"[^"\\\r\n]*"|'[^'\\\r\n]*')
       | (?P<number>\.?[0-9](?:[eE][+-]|[0-9A-Za-z_.])*)
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
       | (?P<mark>[-+*/%<>=!&|^~?:;,.(){}\[\]])

@@ -62,10 +62,10 @@ def run(
         if solver:
             engine.add_solver(SolverDefinition("solve", "a", "b", most=2))
         if engine.sparse:
-            engine.activate(low=(8, 0, 0), high=(20, 20, 20))
+            engine.activate(low=(0.8, 0, 0), high=(2, 2, 2))
         for number, _ in enumerate(steps):
             if engine.sparse and number == 1:
-                engine.activate(low=(0, 0, 0), high=(64, 32, 24))  # more leaves than the first pool has room for
+                engine.activate(low=(0, 0, 0), high=(6.3, 3.1, 2.3))  # more leaves than the first pool has room for
             engine.step(1.0)
             if exports:
                 engine.export_nvdb(f"frame_{number}.nvdb")
