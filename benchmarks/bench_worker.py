@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long a stop takes in every state of a run, and what the death of a worker costs the process that watches it.
 
-`python -m benchmarks.bench_worker [REPEATS]` prints a table: the time from `WorkerRun.cancel`, or from a kill, until the
-run has told its end, and the longest that this process's own main thread was held up meanwhile.
+`python -m benchmarks.bench_worker [REPEATS]` prints a table: the time from `WorkerRun.cancel`, or from a kill, until
+the run has told its end, and the longest that this process's own main thread was held up meanwhile.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ STATES: dict[str, tuple[str, str | None, float]] = {
         "log",
         0.2,
     ),
-    "in a long step": (ENGINE.replace("TURNS", "100000") + "print('begun')\nsim:step(1)", "log", 0.5),
+    "in a long step": (ENGINE.replace("TURNS", "10000") + "print('begun')\nsim:step(1)", "log", 0.5),
     "in short steps": (
         ENGINE.replace("TURNS", "1") + "sim:step(1) print('begun')\nwhile true do sim:step(1) end",
         "log",
@@ -109,11 +109,16 @@ def until_the_end(run: WorkerRun, told: list[Event], act: Callable[[], None]) ->
     return took, max(longest, time.monotonic() - step)
 
 
+def row(name: str, took: list[float], held: list[float]) -> str:
+    figures = (max(took), sorted(took)[len(took) // 2], max(held))
+    return f"{name:<24}" + "".join(f"{seconds * 1e3:>16.0f}" for seconds in figures)
+
+
 def main(repeats: int) -> None:
     folder = Path(tempfile.mkdtemp(prefix="fluid-script-bench-"))
     try:
         files_of(folder, 256)
-        print(f"{'a stop':<24}{'end, worst ms':>16}{'median ms':>12}{'held up ms':>13}")
+        print(f"{'a stop':<24}{'end, worst ms':>16}{'median ms':>16}{'held up ms':>16}")
         for name, (source, until, wait) in STATES.items():
             took: list[float] = []
             held: list[float] = []
@@ -122,9 +127,7 @@ def main(repeats: int) -> None:
                 seconds, blocked = until_the_end(run, told, run.cancel)
                 took.append(seconds)
                 held.append(blocked)
-            print(
-                f"{name:<24}{max(took) * 1e3:>16.0f}{sorted(took)[len(took) // 2] * 1e3:>12.0f}{max(held) * 1e3:>13.0f}"
-            )
+            print(row(name, took, held), flush=True)
         took, held, lost = [], [], 0
         for _ in range(repeats):
             run, told = begun(folder, FRAMES.replace("TURNS", "1"), "frame", 0.5)
@@ -135,9 +138,7 @@ def main(repeats: int) -> None:
             bake = Bake.open(Path(str(next(event["folder"] for event in told if event["event"] == "bake"))))
             whole = {frame.path for frame in bake.frames} if not bake.damaged(checksums=True) else set()
             lost += sum(event["event"] == "frame" and Path(str(event["path"])).name not in whole for event in told)
-        print(
-            f"{'a killed worker':<24}{max(took) * 1e3:>16.0f}{sorted(took)[len(took) // 2] * 1e3:>12.0f}{max(held) * 1e3:>13.0f}"
-        )
+        print(row("a killed worker", took, held))
         print(f"frames lost by it: {lost}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,8 +17,9 @@ from .block import Block, Chunk
 from .body import OWN, Body, Offset, offset_word
 from .field import Field
 from .formats import Format
-from .nan_check import nan_check
+from .glsl_loops import SHADER_TURNS
 from .places import Places
+from .status_source import Noticed, nan_noticed, status_checks
 
 __all__ = ["BlockSource", "choose_block"]
 
@@ -34,6 +35,8 @@ def choose_block(largest: Block, fields: Mapping[str, Field], body: Body, output
     Reads of neighbours grow with the block's surface, so that a large one pays even where it compiles slowly; whatever
     else the code does is repeated for every voxel.
     """
+    if body.loops:
+        return Block(words=largest.words)  # a voxel's turns are its own
     block = largest
     repeated = body.effort + GATHER * (
         sum(8 * count * sample_loads(fields[name], part) for (_, name, part), count in body.samples.items())
@@ -41,7 +44,8 @@ def choose_block(largest: Block, fields: Mapping[str, Field], body: Body, output
     )
     while block.voxels > 1:
         loads = Reads(block, fields, body.near, outputs).loads()
-        if loads <= MOST_LOADS and block.voxels * repeated <= MOST_EFFORT:
+        turns = block.voxels * body.plain_turns
+        if loads <= MOST_LOADS and block.voxels * repeated <= MOST_EFFORT and turns <= SHADER_TURNS:
             break
         block = block.halved()
     return block
@@ -107,9 +111,16 @@ class Reads:
 
 @dataclass(frozen=True)
 class BlockSource(Reads):
-    """What main() is made of, over voxels that lie where `places` says."""
+    """What main() is made of, over voxels that lie where `places` says.
+
+    Attributes:
+        loops: how many loops of the code are counted.
+        far: the code reads at places that it computes.
+    """
 
     places: Places
+    loops: int = 0
+    far: bool = False
 
     def text(self) -> str:
         """The generated include."""
@@ -195,17 +206,31 @@ class BlockSource(Reads):
         values = [_voxel_name(name, (x + o[0], o[1], z + o[2])) for name, o in self.reads]
         for name, field in self.outputs.items():
             yield f"    fs_out_{name} = {_voxel_name(field.name, (x, 0, z))};"
+        if self.far and self.block.voxels > 1:
+            yield "    fs_wildest = 0u;"
         yield f"    stencil({', '.join([f'dense_index({coord})', coord, *values])});"
+        if self.far:
+            yield f"    uint wildest_{x}{z} = fs_wildest;"
         for name, field in self.outputs.items():
             yield f"    {field.format.glsl} {_new_name(name, x, z)} = fs_out_{name};"
 
     def _check(self) -> Iterator[str]:
-        """What notices NaN among all that was stored: once for the block, as a branch costs more than comparing."""
+        """What fills status words: once for the block, as a branch costs more than comparing."""
         inside = list(product(range(self.block.along_x), range(self.block.along_z)))
         places = [f"dense_index(ivec3(x_{offset_word(x)}, c.y, c.z + {z}))" for x, z in inside]
-        floats = [(name, field.format) for name, field in self.outputs.items() if field.format.is_float]
-        stored = [(kind, [_new_name(name, x, z) for x, z in inside]) for name, kind in floats]
-        yield from nan_check(stored, places)
+        noticed = [
+            Noticed(self.loops + number, [nan_noticed(field.format, _new_name(name, x, z)) for x, z in inside])
+            for number, (name, field) in enumerate(self._floats())
+        ]
+        if self.far:
+            after = self.loops + len(noticed)
+            noticed.append(Noticed(after, [f"wildest_{x}{z} + 1u" for x, z in inside]))
+        if self.loops:
+            noticed.append(Noticed("max(fs_turned, 0)", ["(fs_turned < 0 ? 0u : FS_NOWHERE)"]))
+        yield from status_checks(noticed, places)
+
+    def _floats(self) -> list[tuple[str, Field]]:
+        return [(name, field) for name, field in self.outputs.items() if field.format.is_float]
 
     def _store(self, name: str, field: Field, x: int) -> Iterator[str]:
         chunk = self.block.chunk(field.format)

@@ -56,6 +56,11 @@ class Body:
     effort: int = 0
 
     @property
+    def is_watched(self) -> bool:
+        """Whether it does anything that results do not show: see shaders/include/watch.glsl."""
+        return self.is_far or bool(self.loops)
+
+    @property
     def is_far(self) -> bool:
         """Whether it reads at places that it computes."""
         return bool(self.far_reads or self.samples)

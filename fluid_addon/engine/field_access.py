@@ -108,6 +108,7 @@ def readers(field: Field, body: Body, lattice: Lattice, places: Places) -> list[
                 "    bool inside = locate(c, i);",
                 f"    {kind} v = fs_load_{name}(i);",
                 *(_walls(field) if field.staggered and where == "ivec3" else ()),
+                *(() if where == "ivec3" else ("    fs_look_at(inside);",)),
                 f"    return inside ? v : {outside};",
                 "}",
             ]

@@ -13,7 +13,8 @@ from .body import Body, near_name
 from .domain import Domain
 from .field import Field
 from .field_access import buffer_types, chunk_load, chunk_store, readers, voxel_load, writer
-from .nan_check import nan_check_types
+from .glsl_loops import MOST_TURNS
+from .status_source import status_types
 from .places import Lattice, Storage
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
@@ -115,14 +116,16 @@ def generate(
     lattices = {own: Lattice("", Fraction(1), own)} | elsewhere
     block = choose_block(largest, named, body, outputs)
     places = storage.places(own, block)
-    main = BlockSource(block, named, body.near, outputs, places)
+    main = BlockSource(block, named, body.near, outputs, places, len(body.loops), body.is_far)
     text = [constants.glsl(), *buffer_types([field.format for field in slots.values()], block)]
     text += [line for n in range(len(others)) for line in _sizes(n)]
-    text += [*nan_check_types(), *places.constants()]
+    text += [*status_types(), *places.constants()]
     text.append("layout(set = 0, binding = 1, scalar) uniform fs_Addresses {")
     text += [f"    fs_{field.format.glsl_stored}_buffer fs_at_{name};" for name, field in slots.items()]
     text += ["    fs_status_words fs_status;", *places.members(list(elsewhere.values())), "};"]
     text += [f'#include "{places.include}"', '#include "locate.glsl"']
+    if body.is_watched:
+        text += [f"const int FS_MOST_TURNS = {MOST_TURNS};", '#include "watch.glsl"']
     for field in named.values():
         text += voxel_load(field, block)
         text += readers(field, body, lattices[field.resolution], places)

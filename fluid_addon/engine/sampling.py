@@ -33,6 +33,7 @@ def sampler(field: Field, lattice: Lattice, places: Places, access: str, part: s
         return [
             f"{kind} fs_{access}_{name}(const vec3 at{value}) {{",
             f"    const vec3 p = {lattice.position()};",
+            "    fs_look_at(p);",
             *_spans(_AXES, "", lattice),
             *places.around(_AXES, "", lattice),
             *_corners(kind, "", _AXES, load, field.glsl(field.background), lattice, places),
@@ -42,7 +43,7 @@ def sampler(field: Field, lattice: Lattice, places: Places, access: str, part: s
     wanted = part or _AXES
     returned = "float" if part else kind
     lines = [f"{returned} fs_{access}{part.upper()}_{name}(const vec3 at{value}) {{"]
-    lines.append(f"    const vec3 p = {lattice.position()};")
+    lines += [f"    const vec3 p = {lattice.position()};", "    fs_look_at(p);"]
     lines += _spans(_AXES.replace(part, ""), "", lattice)
     lines += _spans(wanted, "face_", lattice)
     outside = field.glsl_components(field.background)

@@ -8,12 +8,13 @@ the file, and zip's own checksum of each is right.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import struct
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,15 +175,24 @@ def _checked_array(entry: Any, members: dict[str, zipfile.ZipInfo]) -> tuple[str
     return member, tuple(shape), dtype
 
 
+class _Bounded(io.BufferedReader):
+    """A file of which never more is asked than it has: `zipfile` believes the lengths that it finds."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
 @contextmanager
 def open_checkpoint(path: Path) -> Iterator[CheckpointFile]:
     """Look at a checkpoint. Raises FluidError checkpoint-corrupt, with what is wrong."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except _DAMAGE as error:
-        raise corrupt(path, str(error)) from error
-    with archive:
+    with ExitStack() as opened:
         try:
+            archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(_Bounded(path))))
             found = CheckpointFile(path, archive)
         except _DAMAGE as error:
             raise corrupt(path, str(error)) from error

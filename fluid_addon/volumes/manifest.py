@@ -30,6 +30,7 @@ from typing import Any
 
 from ..diagnostics import FluidError, fail
 from .export_path import LAST_FRAME, MANIFEST, checked_export_path, same_file_key
+from .grid_file import LONGEST_TEXT, file_text
 
 __all__ = ["FORMAT", "VERSION", "BakedFrame", "Checked", "Measured", "frame_line", "manifest_text", "read_manifest"]
 
@@ -145,6 +146,8 @@ def read_manifest(folder: Path, checked: Checked | None = None) -> tuple[dict[st
     for key, kind in (("name", str), ("script_hash", str), ("device", str), ("parameters", dict), ("details", dict)):
         if not isinstance(head.get(key), kind):
             raise _corrupt(folder, f'"{key}" is missing from its manifest or is no {kind.__name__}')
+        if kind is str:  # it may be shown
+            head[key] = file_text(head[key].encode("utf-8", "replace"))
     entries = content.get("frames")
     if not isinstance(entries, list):
         raise _corrupt(folder, "its manifest has no list of frames")
@@ -184,6 +187,8 @@ def _checked_frame(folder: Path, number: int, entry: Any) -> BakedFrame:
         raise _corrupt(folder, f'entry {number} of its frames has a "time" out of range')
     if not all(type(kind) is str for kind in grids.values()):
         raise _corrupt(folder, f"entry {number} of its frames has grids without a kind")
+    if not all(len(name) <= LONGEST_TEXT and name.isprintable() for name in grids):
+        raise _corrupt(folder, f"entry {number} of its frames has a grid whose name cannot be shown")
     measured = _checked_measured(entry["measured"]) if "measured" in entry else None
     if "measured" in entry and measured is None:
         raise _corrupt(folder, f'entry {number} of its frames has no "measured" that makes sense')

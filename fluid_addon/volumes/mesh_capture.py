@@ -27,6 +27,7 @@ __all__ = ["INDEX", "CapturedMeshes", "MeshCapture", "MeshCaptureWriter"]
 INDEX = "capture.json"
 _FORMAT = 1
 _LARGEST_INDEX = 64 << 20  # bytes
+_HEAD = re.compile(rb"\{'descr': '<([fi])4', 'fortran_order': False, 'shape': \(([0-9]{1,9}), 3\), \} *\n")
 _ARRAY = re.compile(r"[0-9a-f]{32}")  # what an array may be called: a hash, never a path
 
 
@@ -138,12 +139,10 @@ class CapturedMeshes:
 def _read_array(path: Path) -> NDArray[Any]:
     """Points or triangles as the writer stores them; memory is taken for what the file has, not for what it claims."""
     with path.open("rb") as file:
-        form: Any = np.lib.format
-        if form.read_magic(file) != (1, 0):
-            raise ValueError("it has another format")
-        shape, column_first, dtype = form.read_array_header_1_0(file)
-        if len(shape) != 2 or shape[1] != 3 or column_first or dtype not in (np.float32, np.int32):
+        magic, length = file.read(8), int.from_bytes(file.read(2), "little")
+        head = _HEAD.fullmatch(file.read(length))  # numpy's own reader has Python read it
+        if magic != b"\x93NUMPY\1\0" or head is None:
             raise ValueError("it holds neither points nor triangles")
-        if path.stat().st_size - file.tell() != shape[0] * 12:
+        if path.stat().st_size - file.tell() != int(head[2]) * 12:
             raise ValueError("it is damaged")
-        return np.fromfile(file, dtype).reshape(-1, 3)
+        return np.fromfile(file, np.float32 if head[1] == b"f" else np.int32).reshape(-1, 3)

@@ -136,8 +136,7 @@ def test_L06_only_lua_itself_can_stall(tmp_path, monkeypatch) -> None:
         assert seen == [None]
         monkeypatch.setattr(context, "_log", lambda _text: None)
         context._note = lambda _text: thread.start()
-        with pytest.raises(FluidError):
-            context.run_source(calls + 'warn("now")\nlocal t = ("a"):rep(10000):find(".-b")', "stuck.lua")
+        context.run_source(calls + 'warn("now")\nlocal t = ("a"):rep(10000):find(".-b")', "stuck.lua")
         thread.join()
     assert seen[1] is None
     assert {error.code for error in seen[2:] if error} == {"lua-timeout"}
