@@ -65,6 +65,10 @@ CODES: dict[str, Kind] = {
     "glsl-directive": Kind.SCRIPT,
     "glsl-reserved": Kind.SCRIPT,
     "glsl-structure": Kind.SCRIPT,
+    "glsl-limit": Kind.SCRIPT,
+    "glsl-unbounded": Kind.SCRIPT,
+    "glsl-turns": Kind.SCRIPT,
+    "glsl-compiler": Kind.WORKER,
     # domains and files that the script names
     "bad-extent": Kind.SCRIPT,
     "domain-too-large": Kind.DEVICE,

@@ -4,7 +4,7 @@
 # Makes a Debian or Ubuntu machine ready: a virtual environment with the packages of pyproject.toml, a Vulkan driver,
 # and the system libraries of Blender's Python module. Whatever is there already stays as it is.
 #
-#   scripts/setup.sh demo|test        "test" adds the test tools, the Vulkan validation layer and MPI
+#   scripts/setup.sh demo|test        "test" adds the test tools, the Vulkan validation layer, MPI and strace
 #   PYTHON=python3.13 scripts/…       the interpreter: 3.11 (brings Blender 4.5) or 3.13 (brings Blender 5.2)
 #   APT=no scripts/…                  apt is left alone: what it would install is only named
 #
@@ -25,6 +25,7 @@ readonly libraries="libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender
 readonly driver="mesa-vulkan-drivers libvulkan1"
 readonly layer_packages="vulkan-validationlayers spirv-tools"
 readonly mpi="openmpi-bin"
+readonly tracer="strace"
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -98,7 +99,7 @@ make_environment() {
         "$python" -m ensurepip --version >/dev/null 2>&1 ||
             install_system "Python cannot make virtual environments" "python$version-venv" ||
             die "No virtual environment without it. A bare machine needs, all in all:" \
-                "apt install python$version-venv $libraries $driver $layer_packages $mpi"
+                "apt install python$version-venv $libraries $driver $layer_packages $mpi $tracer"
         say "making $venv"
         rm -rf "$venv"
         "$python" -m venv "$venv"
@@ -198,6 +199,11 @@ ensure_mpi() {
         say "the tests of runs in several processes will be skipped"
 }
 
+ensure_tracer() {
+    command -v strace >/dev/null || install_system "no strace to kill a writer at its system calls" $tracer ||
+        say "the tests that do so will be skipped"
+}
+
 python=$(find_python)
 version=$(version_of "$python")
 venv=.venv-$version
@@ -205,5 +211,5 @@ make_environment
 [ -z "$(missing_libraries)" ] || blender_module_loads || die "Blender's Python module does not load: $(tail -n 1 "$log")"
 probe
 ensure_driver
-[ "$kind" = demo ] || { ensure_layer && ensure_mpi; }
+[ "$kind" = demo ] || { ensure_layer && ensure_mpi && ensure_tracer; }
 echo "$venv/bin/python"

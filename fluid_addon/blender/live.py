@@ -82,6 +82,7 @@ def start(
         texts=trust.modules(own.text),
         lua_seconds=chosen.lua_seconds,
         lua_memory_mb=chosen.lua_memory_mb,
+        memory_mb=chosen.memory_mb or None,
         details={"simulation": own.token, "blend": bpy.data.filepath},
         resume=str(left.folder) if left else None,
         accept_changes=accept_changes,
@@ -90,6 +91,8 @@ def start(
     look_first = verb == "run" and may_mention(request.source or "", "scene")
     state = RUNS.add(own.token, request, verb, look_first=look_first)
     state.resumes_from = left.frame if left else None
+    if own.text.is_modified:
+        state.log.append(("note", f'The file of "{own.text.name}" is not what the editor shows; what it shows is run.'))
     scene_capture.remember(own.token, scene, folder)
     _watch()
 

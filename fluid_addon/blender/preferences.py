@@ -24,6 +24,7 @@ class Settings:
         cache_folder: as the artist wrote it; "//" stands for the folder of the .blend file.
         cache_limit_gb: 0 for none.
         keep_last: bakes of each simulation that a new run leaves; 0 for all.
+        memory_mb: of a run's process as a whole; 0 for what the machine can spare.
         checkpoint_seconds: of work between two checkpoints; 0 for none.
         log_level: "ERRORS", "NOTES" or "EVERYTHING".
     """
@@ -34,6 +35,7 @@ class Settings:
     keep_last: int = 3
     lua_seconds: float = 10.0
     lua_memory_mb: int = 512
+    memory_mb: int = 0
     checkpoint_seconds: float = 30.0
     log_level: str = "EVERYTHING"
 
@@ -87,6 +89,14 @@ class FluidPreferences(bpy.types.AddonPreferences):
         min=16,
         soft_max=4096,
     )
+    memory_mb: IntProperty(
+        name="Memory Limit (MB)",
+        description="How many megabytes the process of a run may take before it is ended, so that Blender keeps its "
+        "own; 0 for what this machine can spare",
+        default=Settings.memory_mb,
+        min=0,
+        soft_max=262144,
+    )
     checkpoint_seconds: FloatProperty(
         name="Checkpoint Every",
         description="How many seconds of work a crash may cost: then the state is written down, from which a run that "
@@ -120,6 +130,7 @@ class FluidPreferences(bpy.types.AddonPreferences):
         _draw_device(runs, self.device, letters)
         runs.prop(self, "lua_seconds")
         runs.prop(self, "lua_memory_mb")
+        runs.prop(self, "memory_mb")
         runs.prop(self, "checkpoint_seconds")
         cache = _section(layout, "Cache")
         cache.prop(self, "cache_folder")

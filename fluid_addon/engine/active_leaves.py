@@ -29,7 +29,7 @@ from .carrier import Carrier
 from .declarations import shader_text
 from .field import DOMAIN, Field, find_field
 from .leaves import LEAF, Indices, Integers, LeafBox
-from .part import MOST_GROUPS, Part
+from .part import Part
 from .slab import Slab
 
 __all__ = ["ActiveLeaves", "LeafMemory"]
@@ -333,8 +333,7 @@ class _Meter:
     def _encode(self, rules: Sequence[tuple[ActivationRule, Field]], velocity: Field | None) -> Encoded:
         part, topology = self._part, self._part.topology
         assert topology is not None, "a sparse simulation has topologies"
-        along_y = min(topology.capacity, MOST_GROUPS)
-        groups = (1, along_y, -(-topology.capacity // along_y))
+        groups = (1, *topology.workgroups)
         commands: list[Command] = []
         for (rule, field), (target, _) in zip(rules, self._results, strict=False):
             bindings = [

@@ -6,14 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ..diagnostics import Diagnostic, FluidError, did_you_mean
+from ..diagnostics import Diagnostic, FluidError, did_you_mean, fail
 from ..gpu.compiler import CompileError, ShaderMessage
+from ..gpu.structure import LOCAL_BYTES, StructureError
 from .body import place_in_code
 from .field import Field
 from .kernel_source import CODE_FILE, Constants
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
-__all__ = ["explain", "further_errors"]
+__all__ = ["explain", "further_errors", "wrong_structure"]
 
 MOST_ERRORS = 8
 
@@ -91,6 +92,19 @@ def explain(
     return FluidError(*(_explain_one(m, definition, fields, constants) for m in reversed(first_of_line.values())))
 
 
+def wrong_structure(error: StructureError, definition: StencilDefinition) -> FluidError:
+    """What compiled, and is still no kernel that may run."""
+    place = place_in_code(definition, 0)
+    if error.local_bytes:
+        taken = f"{error.local_bytes:,} bytes in each voxel; there are {LOCAL_BYTES:,}"
+        message = f'The arrays of "{definition.name}" take {taken}.'
+        return fail("glsl-limit", message, "Keep values that belong to voxels in fields.", place)
+    message = f'The kernel of "{definition.name}" {error}.'
+    return fail(
+        "glsl-structure", message, "Take out what is unusual in the code; an array needs a plain length.", place
+    )
+
+
 def _explain_one(
     message: ShaderMessage, definition: StencilDefinition, fields: dict[str, Field], constants: Constants
 ) -> Diagnostic:
@@ -124,6 +138,9 @@ def _explain_one(
     elif "syntax error" in rest:
         sentence = f"The code is not GLSL here{_surprise(rest)}."
         hint = 'Look for a missing ";" or operator here or at the end of the line before.'
+    elif word == "&&" and "&&" not in text:  # the one that counts turns
+        sentence, hint = "A loop goes on while something is true.", "Compare two values: while (v > 0.0)."
+        word = next((keyword for keyword in ("while", "for") if keyword in text), "")
     elif "cannot convert from" in rest:
         kinds = [_kind(k) for k in re.findall(r"' ?([^']*)'", rest)]
         code = "glsl-type"

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..diagnostics import did_you_mean, fail
 from ..gpu.compiler import CompileError, Compiler
+from ..gpu.structure import StructureError, check_stencil
 from .block import Block
 from .body import Body, rewrite_body
-from .compile_errors import explain, further_errors
+from .compile_errors import explain, further_errors, wrong_structure
 from .domain import Domain
 from .field import DOMAIN, Field, Value, check_name, check_staggered, check_value, find_field, parse_format
 from .kernel_source import Constants, KernelSource, generate
@@ -58,6 +59,7 @@ class Stencil:
         reach: how many planes of the domain away, at most, where that is known.
         far: whether it reads at places that it computes.
         moved: fields that it updates in place, but for safety writes to their back buffers.
+        loops: those that are counted: where each begins in the code, and with which word.
     """
 
     definition: StencilDefinition
@@ -71,6 +73,7 @@ class Stencil:
     reach: int = 0
     far: bool = False
     moved: frozenset[str] = frozenset()
+    loops: tuple[tuple[int, str], ...] = ()
 
     @property
     def writes_fields(self) -> list[str]:
@@ -157,12 +160,16 @@ class Declarations:
         largest = self.largest_blocks.get(resolution, Block())
         source = generate(definition, body, self.fields, constants, largest, self.storage)
         try:
-            spirv = self._compile(source)
+            spirv = self._compile(source, definition.name)
+        except StructureError as error:
+            raise wrong_structure(error, definition) from error
         except CompileError as error:
 
             def compile_other(code: str) -> None:
                 other = replace(body, code=code)
-                self._compile(generate(definition, other, self.fields, constants, largest, self.storage))
+                self._compile(
+                    generate(definition, other, self.fields, constants, largest, self.storage), definition.name
+                )
 
             every = further_errors(error, definition, body.code, compile_other)
             raise explain(every, definition, self.fields, constants) from error
@@ -178,6 +185,7 @@ class Declarations:
             reach=max((math.ceil(abs(offset[0]) / resolution) for _, offset in body.near), default=0),
             far=body.is_far,
             moved=source.moved,
+            loops=tuple((loop.token.start, loop.token.text) for loop in body.loops),
         )
         for name in stencil.swaps:
             self.fields[name].has_back = True
@@ -210,8 +218,8 @@ class Declarations:
             if name in taken:
                 raise fail("duplicate-name", f'There is a {what} "{name}" already.', "Choose another name.")
 
-    def _compile(self, source: KernelSource) -> bytes:
-        return self._compiler.compile(shader_text("stencil.comp"), source.includes())
+    def _compile(self, source: KernelSource, name: str) -> bytes:
+        return self._compiler.compile(shader_text("stencil.comp"), source.includes(), name, check_stencil)
 
     def _check_fields(self, definition: StencilDefinition) -> None:
         if not definition.outputs:

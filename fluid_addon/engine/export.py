@@ -242,7 +242,9 @@ class Exporter:
 
     def _write(self, frame: _Frame) -> None:
         contents, shares = [*self._held(frame), *frame.arrived], frame.shares
-        if not all(status_clear(content[: share.starts[0]]) for content, share in zip(contents, shares, strict=True)):
+        notes = self._simulation.parts[0].status.notes
+        states = [content[: share.starts[0]] for content, share in zip(contents, shares, strict=True)]
+        if not all(status_clear(state, notes) for state in states):
             return  # the next look at the status says why
         values: list[Values] = []
         backgrounds = []

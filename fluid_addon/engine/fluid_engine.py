@@ -86,7 +86,7 @@ class FluidEngine(EngineValues):
             self.domain = Domain.box(domain_size, voxel_size, origin, rules)
         self.sparse = self._source is not None if sparse is None else sparse
         count = checked_count(self._environment, gpu_count)
-        compiler = Compiler(shader_includes(), self._environment.cache)
+        compiler = Compiler(shader_includes(), self._environment.cache, self._environment.note)
         self._declarations = Declarations(compiler)
         wanted = self._environment.device if self._environment.device is not None else device
         self._planner = Planner(self.domain, self._declarations, compiler, wanted, count, self.sparse)
@@ -102,6 +102,7 @@ class FluidEngine(EngineValues):
                 cache=self._environment.cache,
                 carrier=self._environment.carrier,
                 cancelled=self._environment.cancelled,
+                note=self._environment.note,
                 careful=self._environment.careful,
             )
             if self.sparse and self._source is not None and self._simulation.leaves is not None:

@@ -2,8 +2,8 @@
 """The loops of an artist's code, and a bound for each.
 
 A device has no way to end a loop that goes on. Drivers may take one without an end for undefined behaviour, a desktop
-resets the card after two seconds, and lavapipe leaves the loops of a shader after 65,535 turns of all of them together
-without a word, for several voxels at once. So every loop has an end here: a plain one by its own numbers, any other by
+resets the card after two seconds, and versions of lavapipe leave the loops of a shader after 65,535 turns of all of
+them together without a word, for several voxels at once. So every loop has an end here: a plain one by its own numbers, any other by
 a count of the voxel's turns, which stops the run where it is used up.
 """
 
@@ -18,10 +18,10 @@ from .glsl_tokens import Token
 
 __all__ = ["MOST_TURNS", "SHADER_TURNS", "Loop", "LoopBounds", "bound_loops"]
 
-#: Of all counted loops of a voxel. lavapipe counts the turns of 8 voxels side by side, which may turn one after another.
+#: Of all counted loops of a voxel. lavapipe counts those of 8 voxels side by side, which may turn one after another.
 MOST_TURNS = 8_000
 PLAIN_TURNS = 1_000  # of a voxel's loops that are not counted
-SHADER_TURNS = 65_000  # of an invocation, whatever its loops are: below 65,535
+SHADER_TURNS = 65_500  # of an invocation, whatever its loops are: below 65,535
 SPARE_TURNS = SHADER_TURNS - 8 * MOST_TURNS
 #: Turns of loops in functions of the engine.
 _OWN_TURNS = {"Noise": 18, "CurlNoise": 54}
@@ -105,7 +105,9 @@ def _every(loops: Sequence[Loop]) -> Iterator[Loop]:
 def _refuse(tokens: Sequence[Token], loop: Loop, found: LoopBounds) -> None:
     words = {tokens[place].text for place in range(*loop.body)}
     if loop.turns is not None and loop.turns > MOST_TURNS and not words & {"break", "return"}:
-        message = f'This "{loop.token.text}" takes {loop.turns:,} turns; a voxel has {MOST_TURNS:,} for all of its loops.'
+        message = (
+            f'This "{loop.token.text}" takes {loop.turns:,} turns; a voxel has {MOST_TURNS:,} for all of its loops.'
+        )
         hint = "Spread the work over steps, or over a finer field."
         found.complaints.append(Complaint.at(loop.token, "glsl-limit", message, hint))
 
@@ -160,14 +162,14 @@ class _Reader:
         """One statement: where the next begins, and the loops in it."""
         word = self._text(position)
         if word == "{" and position in self._closing:
-            end = self._closing[position]
-            return end + 1, list(self.statements(position + 1, end))
+            inside = list(self.statements(position + 1, self._closing[position]))
+            return self._closing[position] + 1, inside
         if word in ("if", "switch") and (end := self._close(position + 1)) is not None:
-            position, loops = self._statement(end + 1, last)
-            if word == "if" and position < last and self._text(position) == "else":
-                position, more = self._statement(position + 1, last)
+            following, loops = self._statement(end + 1, last)
+            if word == "if" and following < last and self._text(following) == "else":
+                following, more = self._statement(following + 1, last)
                 loops += more
-            return position, loops
+            return following, loops
         if word in ("for", "while") and (end := self._close(position + 1)) is not None:
             following, inner = self._statement(end + 1, last)
             return following, [self._loop(position, (position + 2, end), (end + 1, following), inner)]

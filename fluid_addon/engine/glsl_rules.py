@@ -44,13 +44,16 @@ _REFUSED_STARTS = {
     **dict.fromkeys(("nonuniform", "rayQuery", "accelerationStructure", "coopmat"), "It is no part of GLSL 4.60."),
 }
 _REFUSED_START = re.compile("|".join(_REFUSED_STARTS))
-_OPAQUE = re.compile(r"[iu]?(image|sampler|texture)(1D|2D|3D|Cube|Buffer)\w*|sampler(Shadow)?|subpassInput\w*|atomic_uint")
-_WIDE = re.compile(r"double|d(vec|mat)[234]|([iu]|float)?(int|float|[iuf]?\d*vec|mat)?(8|16|64)_t|[fiu](8|16|64)(vec|mat)")
+_OPAQUE = re.compile(
+    r"[iu]?(image|sampler|texture)(1D|2D|3D|Cube|Buffer)\w*|sampler(Shadow)?|subpassInput\w*|atomic_uint"
+)
+_WIDE = re.compile(
+    r"double|d(vec|mat)[234]|([iu]|float)?(int|float|[iuf]?\d*vec|mat)?(8|16|64)_t|[fiu](8|16|64)(vec|mat)"
+)
 _OWNED = re.compile(r"fs_|FS_|gl_|GL_|.*__|main\Z")
 _CALLED = ("stencil", "locate", "voxel_index")  # functions around the code; as a variable the name is free
 _OWN_VOXEL = ("idx", "coord")
 _DIGRAPHS = ("%:", "<%", "%>", "<:", ":>")
-_NO_TYPE = ("return", "else", "case", "do", "const")
 _BRANCHES = ("if", "?", "case", "for", "while", "do")
 _STATEMENTS = ("if", "for", "while", "switch")
 _PAIRS = {")": "(", "]": "[", "}": "{"}
@@ -109,7 +112,8 @@ def limits(tokens: Sequence[Token]) -> Iterator[Complaint]:
 
 def token_rules(tokens: Sequence[Token]) -> Iterator[Complaint]:
     """The code stays inside its function: brackets balance, no directive, nothing that the engine owns."""
-    open_marks: list[Token] = []
+    open_marks: list[int] = []
+    closed = -1  # where the bracket opened that closed last
     for position, token in enumerate(tokens):
         text = token.text
         if token.kind == "open_comment":
@@ -117,19 +121,24 @@ def token_rules(tokens: Sequence[Token]) -> Iterator[Complaint]:
         elif token.kind == "other":
             yield _other(token)
         elif token.kind == "mark":
+            if text == "{" and position and tokens[position - 1].text == ")" and _defines(tokens, closed):
+                name = tokens[closed - 1]
+                yield Complaint.at(name, "glsl-structure", f'"{name.text}" cannot be a function of its own.', _FUNCTION)
             if text in "([{":
-                open_marks.append(token)
-            elif text in _PAIRS and (not open_marks or open_marks.pop().text != _PAIRS[text]):
-                hint = "The code is the inside of one function; it cannot close it."
-                yield Complaint.at(token, "glsl-structure", f'"{text}" closes nothing that the code opened.', hint)
-                return
+                open_marks.append(position)
+            elif text in _PAIRS:
+                closed = open_marks.pop() if open_marks else -1
+                if closed < 0 or tokens[closed].text != _PAIRS[text]:
+                    hint = "The code is the inside of one function; it cannot close it."
+                    yield Complaint.at(token, "glsl-structure", f'"{text}" closes nothing that the code opened.', hint)
+                    return
             yield from _digraph(tokens, position)
         elif token.kind == "name":
             yield from _name(tokens, position)
         elif token.kind == "number" and text.lower().endswith("lf"):
             yield Complaint.at(token, "glsl-type", f'"{text}" is a number of 64 bits.', 'Leave out the "lf".')
     if open_marks:
-        last = open_marks[-1]
+        last = tokens[open_marks[-1]]
         yield Complaint.at(last, "glsl-structure", f'"{last.text}" is never closed.')
 
 
@@ -170,8 +179,6 @@ def _name(tokens: Sequence[Token], position: int) -> Iterator[Complaint]:
     elif text in _OWN_VOXEL and before is not None and _declares(before, after):
         hint = 'It always is the voxel that the code runs for; choose another name, like "other".'
         yield Complaint.at(token, "glsl-reserved", f'"{text}" cannot be declared again.', hint)
-    elif before is not None and after[:1] == ["("] and _is_type(before) and text not in _STATEMENTS:
-        yield Complaint.at(token, "glsl-structure", f'"{text}" cannot be a function of its own.', _FUNCTION)
 
 
 def _declares(before: Token, after: list[str]) -> bool:
@@ -183,6 +190,8 @@ def _declares(before: Token, after: list[str]) -> bool:
     return before.text == "," and (after[:1] == [";"] or (after[:1] == ["="] and after[1:] != ["="]))
 
 
-def _is_type(before: Token) -> bool:
-    """Whether what stands before a name and a bracket makes it a function that is declared here."""
-    return before.text == "]" or (before.kind == "name" and before.text not in _NO_TYPE)
+def _defines(tokens: Sequence[Token], bracket: int) -> bool:
+    """Whether `type name (` stands at a bracket, behind whose end a block begins."""
+    if bracket < 2 or tokens[bracket - 1].kind != "name" or tokens[bracket - 1].text in _STATEMENTS:
+        return False
+    return tokens[bracket - 2].text == "]" or tokens[bracket - 2].kind == "name"

@@ -14,8 +14,8 @@ from .domain import Domain
 from .field import Field
 from .field_access import buffer_types, chunk_load, chunk_store, readers, voxel_load, writer
 from .glsl_loops import MOST_TURNS
-from .status_source import status_types
 from .places import Lattice, Storage
+from .status_source import status_types
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
 __all__ = ["CODE_FILE", "Constants", "KernelSource", "generate", "other_sizes"]

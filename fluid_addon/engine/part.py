@@ -31,7 +31,6 @@ __all__ = ["Part", "Run"]
 
 #: Room for dt, time, frame and 1021 parameters.
 CONSTANTS_BYTES = 4096
-MOST_GROUPS = 32768  # of a dispatch along y: every device takes that many
 
 #: What of its own planes a dispatch computes; the numbers are those of the leaf order's ranges.
 Run = int
@@ -191,9 +190,7 @@ class Part:
         """Workgroups of a dispatch."""
         kernel = self.kernels[stencil.definition.name]
         if self.topology is not None:
-            along_y = min(self.topology.capacity, MOST_GROUPS)
-            invocations = -(-self._invocations(stencil) // kernel.workgroup[0])
-            return invocations, along_y, -(-self.topology.capacity // along_y)
+            return -(-self._invocations(stencil) // kernel.workgroup[0]), *self.topology.workgroups
         z, y, x = self.domain.at(stencil.resolution).address.extent(stencil.block)
         if self.storage.slabs:
             first, last = self.planes(stencil, run, reach)

@@ -25,7 +25,7 @@ from .address import Boundary
 from .declarations import shader_text
 from .field import Field
 from .formats import Format
-from .part import MOST_GROUPS, Part
+from .part import Part
 from .places import LEAVES_BINDINGS, leaf_edge
 
 __all__ = ["OPERATIONS", "LeafReduction", "check_operation", "combined", "in_order"]
@@ -202,8 +202,7 @@ class LeafReduction:
         topology = part.topology
         if topology is not None:
             bindings += zip(LEAVES_BINDINGS, (topology.order, topology.records, topology.table), strict=True)
-            along_y = min(topology.capacity, MOST_GROUPS)
-            groups, numbers = (1, along_y, -(-topology.capacity // along_y)), (0, 0)
+            groups, numbers = (1, *topology.workgroups), (0, 0)
         else:
             first, last = part.slab.leaf_planes()
             groups = (self._along_z, self._along_y, last - first)

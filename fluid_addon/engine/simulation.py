@@ -29,7 +29,6 @@ from .exchange import Halos
 from .field import RESOLUTIONS, Field
 from .kernel_source import other_sizes
 from .leaves import BACKGROUND_SLOT, LeafBox
-from .nan_check import FIRST_WORD
 from .part import CONSTANTS_BYTES, Part
 from .places import Storage, leaf_edge
 from .poisson_slabs import HALO, SlabPoisson, can_be_cut
@@ -40,8 +39,9 @@ from .slab import HALO_STEP, Slab, cut
 from .solver import Solver
 from .solvers import Solvers
 from .stages import Stages
-from .status import Moment, Watch, raise_first
-from .stencil import BACK_BUFFER_SUFFIX
+from .status import Findings, Moment
+from .status_source import FIRST_WORD
+from .watches import watches
 from .whole import Journeys, Whole
 
 __all__ = ["CONSTANTS_BYTES", "Simulation"]
@@ -60,6 +60,8 @@ class Simulation:
         cancelled: asked while waiting.
         careful: as `Execution` has it.
 
+        note: told what kernels noticed that does not stop the run.
+
     Raises:
         FluidError: `no-vulkan`, `no-device`, `too-many-devices`.
     """
@@ -76,10 +78,11 @@ class Simulation:
         carrier: Carrier | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         careful: bool = False,
+        note: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.domain, self._declarations = domain, declarations
         self.carrier = carrier = carrier or LocalCarrier()
-        self._compiler = compiler
+        self._compiler, self._findings = compiler, Findings(carrier, note)
         self._initial: dict[str, npt.NDArray[Any]] = {}
         ranks = [rank for rank, count in enumerate(carrier.allgather(len(devices))) for _ in range(count)]
         several = len(ranks) > 1
@@ -120,6 +123,7 @@ class Simulation:
                 declarations,
                 self._storage,
                 self.halos,
+                self._findings,
                 solve=self._solve,
                 widen=self._widen,
                 realize=self.realize,
@@ -165,13 +169,9 @@ class Simulation:
         """
         domain = self.domain.at(stencil.resolution)
         self.memory.check()
-        outputs = {output: output.removesuffix(BACK_BUFFER_SUFFIX) for output in stencil.definition.outputs}
-        floats = {o: field for o, field in outputs.items() if self._declarations.fields[field].format.is_float}
         for part in self.parts:
-            watches = (Watch(stencil.definition, o, field, domain.address) for o, field in floats.items())
-            first = part.status.watch(watches)
-            constants = domain.constants() | other_sizes(self.domain, stencil.others) | {FIRST_WORD: first}
-            groups = part.add_kernel(stencil, constants)
+            first = {FIRST_WORD: part.status.watch(watches(stencil, self._declarations.fields, domain.address))}
+            groups = part.add_kernel(stencil, domain.constants() | other_sizes(self.domain, stencil.others) | first)
             if any(g > m for g, m in zip(groups, part.device.info.max_groups, strict=True)):
                 raise fail("domain-too-large", f'The domain has more workgroups than "{part.device.info.name}" takes.')
         if self._storage.slabs:
@@ -301,8 +301,8 @@ class Simulation:
     # ----- values
 
     def check(self) -> None:
-        """Look at what kernels noticed so far; waits for it. Raises FluidError `not-a-number`, `cancelled`."""
-        raise_first((part.status.check() for part in self.parts), self.carrier)
+        """Look at what kernels noticed so far; waits for it. Raises as `step`, and `cancelled`."""
+        self._findings.tell(chain.from_iterable(part.status.check() for part in self.parts))
 
     def wait(self) -> None:
         """Wait until everything submitted is finished. Raises FluidError `cancelled`, `device-lost`."""

@@ -16,7 +16,7 @@ from .part import Part
 from .places import Storage
 from .schedule import Plan, Stretch, plan_stages, record
 from .solver import Solver
-from .status import Moment, raise_first
+from .status import Findings, Moment
 
 __all__ = ["Stages", "planned", "program"]
 
@@ -47,13 +47,14 @@ class Stages:
         declarations: Declarations,
         storage: Storage,
         halos: Halos,
+        findings: Findings,
         *,
         solve: Callable[[Solver, Moment], None],
         widen: Callable[[int], None],
         realize: Callable[[], object],
     ) -> None:
         self.parts, self._declarations, self._storage, self.halos = parts, declarations, storage, halos
-        self._solve, self._widen, self._realize = solve, widen, realize
+        self._findings, self._solve, self._widen, self._realize = findings, solve, widen, realize
         self._recordings: dict[Any, list[_Stage | Solver]] = {}
         self._version: tuple[int, ...] = ()
 
@@ -88,7 +89,7 @@ class Stages:
 
     def _run_stage(self, stage: _Stage, constants: bytes, moment: Moment) -> bool:
         """False: a read went beyond the halo, which is wider now; the stage is to run again."""
-        raise_first((part.status.look_ahead() for part in self.parts), self.halos.carrier)
+        self._findings.tell(chain.from_iterable(part.status.look_ahead() for part in self.parts))
         if stage.exchange is not None:
             stage.exchange.send()
             for part, encoded in zip(self.parts, stage.interior, strict=False):

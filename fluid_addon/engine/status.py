@@ -1,82 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What kernels noticed: a word for each thing that is watched, which the host reads of finished steps only.
 
-A word holds the lowest index of a voxel at which it happened, or `CLEAR`. Words are never cleared: the first step that
-leaves one ends the run. Behind every step the words are copied into host memory of their own, so that the host tells
-the first bad step among those under way, and never waits for one that it would not have waited for anyway.
+A word holds the lowest index of a voxel at which it happened, or `CLEAR`. Words are never cleared: most end the run at
+the first step that leaves one. Behind every step the words are copied into host memory of their own, so that the host
+tells the first bad step among those under way, and never waits for one that it would not have waited for anyway.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
-from ..diagnostics import FluidError, Place, fail
 from ..gpu.device import Device
 from ..gpu.execution import IN_FLIGHT, Encoded, Execution
 from ..gpu.memory import Buffer, Residence
 from ..gpu.recording import Copy, Recording
-from .address import DenseAddress
-from .body import place_in_code
 from .carrier import Carrier
-from .stencil import StencilDefinition
+from .watches import ComputedReads, Moment, Watch
 
-__all__ = ["CLEAR", "Finding", "Moment", "Status", "Watch", "raise_first", "status_clear"]
+__all__ = ["CLEAR", "Finding", "Findings", "Moment", "Status", "status_clear"]
 
 CLEAR = 0xFFFFFFFF
 WORDS = 64  # at first; more stencils than that make the buffer anew
 _WORD = np.dtype(np.uint32)
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What a word is about: NaN among the values that a stencil stores.
-
-    Attributes:
-        output: the name that the stencil writes, `X` or `X_new`.
-        field: the name of the field behind it.
-        address: of the voxels that the stencil runs over.
-    """
-
-    stencil: StencilDefinition
-    output: str
-    field: str
-    address: DenseAddress
-
-    def error(self, index: int, moment: Moment) -> FluidError:
-        """What the artist reads when it happened."""
-        x, y, z = self.address.coord(index)
-        message = f'"{self.stencil.name}" wrote NaN into "{self.field}" {moment}, first at voxel {{{x}, {y}, {z}}}.'
-        hint = "NaN comes from 0/0, the root or logarithm of a negative number, or values that grew without bounds."
-        return fail("not-a-number", message, hint, self._place())
-
-    def _place(self) -> Place | None:
-        """Where the stencil's code writes the output."""
-        code = self.stencil.code
-        found = re.search(rf"WriteField\s*\(\s*[\"']?{re.escape(self.output)}\b", code)
-        if found is None:
-            return place_in_code(self.stencil, 0)
-        line_start = code.rfind("\n", 0, found.start()) + 1
-        column, width = found.start() - line_start + 1, len("WriteField")
-        return place_in_code(self.stencil, code.count("\n", 0, found.start()), column, width)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When something was computed, and for how long (`dt`, seconds). `step` counts from 1; None is a run by hand."""
-
-    frame: int
-    step: int | None = None
-    dt: float = 0.0
-
-    def __str__(self) -> str:
-        if self.step is None:
-            return f"when run by hand after frame {self.frame}"
-        return f"in frame {self.frame} (step {self.step})"
 
 
 @dataclass(frozen=True)
@@ -96,13 +46,28 @@ class Finding:
     moment: Moment
 
 
-def raise_first(findings: Iterable[Finding | None], carrier: Carrier) -> None:
-    """Raises FluidError `not-a-number` for what came first on any device of any rank, if anything did."""
-    every = carrier.allgather([finding for finding in findings if finding is not None])
-    found = [finding for findings in every for finding in findings]
-    if found:
-        first = min(found, key=lambda finding: (finding.step, finding.word, finding.index))
-        raise first.watch.error(first.index, first.moment)
+class Findings:
+    """Takes what devices noticed to the artist: what cannot go on as an error, the rest as a note, once a stencil.
+
+    Args:
+        carrier: joins the parts of several processes, which all say the same.
+        note: told what is worth knowing.
+    """
+
+    def __init__(self, carrier: Carrier, note: Callable[[str], None] = lambda _text: None) -> None:
+        self._carrier, self._note = carrier, note
+        self._told: set[str] = set()
+
+    def tell(self, findings: Iterable[Finding]) -> None:
+        """Raises FluidError `not-a-number` or `glsl-turns` for what came first on any device of any rank."""
+        found = list(chain.from_iterable(self._carrier.allgather(list(findings))))
+        for finding in sorted(found, key=lambda finding: (finding.step, finding.word, finding.index)):
+            if not isinstance(finding.watch, ComputedReads):
+                raise finding.watch.error(finding.index, finding.moment)
+            name = finding.watch.stencil.name
+            if name not in self._told:
+                self._told.add(name)
+                self._note(finding.watch.note(finding.index, finding.moment))
 
 
 @dataclass
@@ -135,7 +100,10 @@ class Status:
         self._buffers: list[Buffer] = []  # also earlier ones: exports that were encoded then still name them
         self._copies: list[_Copy] = []
         self._steps = 0
+        self._seen = b""
         self._found: Finding | None = None
+        self._notes: list[Finding] = []
+        self._noted: set[int] = set()
         try:
             self._make(WORDS)
         except BaseException:
@@ -144,6 +112,7 @@ class Status:
 
     def _make(self, words: int) -> None:
         size = words * _WORD.itemsize
+        self._seen, self._noted = b"\xff" * size, set()
         self.buffer = self._kept(Buffer(self._device, "status", size))
         self._execution.repeat(self.buffer, CLEAR.to_bytes(4, "little"))
         for number in range(IN_FLIGHT):
@@ -161,18 +130,23 @@ class Status:
         self._watches += watches
         return first
 
-    def make_room(self) -> Finding | None:
-        """Hold a word for every watch. Nothing may be under way. Returns as `check`."""
-        found = self.check()
+    @property
+    def notes(self) -> list[int]:
+        """The words that stop no run."""
+        return [number for number, watch in enumerate(self._watches) if not watch.stops]
+
+    def make_room(self) -> None:
+        """Hold a word for every watch. Nothing may be under way; what there was to find is told when one next looks."""
+        self._look_at_all()
         words = self.buffer.size // _WORD.itemsize
         if len(self._watches) > words:
             self._forget_copies()
             self._make(1 << (len(self._watches) - 1).bit_length())
-        return found
 
-    def look_ahead(self) -> Finding | None:
+    def look_ahead(self) -> list[Finding]:
         """Look at the steps before those that may still be under way once another one is submitted."""
-        return self._look(self._copies[self._steps % IN_FLIGHT])
+        self._look(self._copies[self._steps % IN_FLIGHT])
+        return self._taken()
 
     def submit(self, encoded: Encoded, constants: bytes, moment: Moment) -> None:
         """Queue a step; `look_ahead` comes before."""
@@ -181,27 +155,44 @@ class Status:
         copy.moment, copy.step = moment, self._steps
         self._steps += 1
 
-    def check(self) -> Finding | None:
-        """Look at every step so far; waits for it. What the first step left that left anything.
+    def check(self) -> list[Finding]:
+        """Look at every step so far; waits for it. What the first step left that left anything, and what is new of
+        what does not stop a run.
 
         Raises:
             FluidError: `cancelled`, `device-lost`.
         """
+        self._look_at_all()
+        return self._taken()
+
+    def _look_at_all(self) -> None:
         for copy in sorted(self._copies, key=lambda copy: copy.ticket):
             self._look(copy)
-        return self._found
 
-    def _look(self, copy: _Copy) -> Finding | None:
+    def _taken(self) -> list[Finding]:
+        """What stops the run stays for everyone who looks; the rest is told once."""
+        notes, self._notes = self._notes, []
+        return notes if self._found is None else [*notes, self._found]
+
+    def _look(self, copy: _Copy) -> None:
         if self._found is not None or copy.moment is None:
-            return self._found
+            return
         self._execution.wait(copy.ticket)
         moment, copy.moment = copy.moment, None
-        content = copy.content()
-        if not status_clear(content):
-            words = content.view(_WORD)
-            first = int(np.argmax(words != CLEAR))
-            self._found = Finding(copy.step, first, int(words[first]), self._watches[first], moment)
-        return self._found
+        content = copy.content().tobytes()
+        if content == self._seen:
+            return
+        words = np.frombuffer(content, _WORD)
+        for number in np.flatnonzero(words != CLEAR):
+            word = int(number)
+            finding = Finding(copy.step, word, int(words[word]), self._watches[word], moment)
+            if finding.watch.stops:
+                self._found = finding
+                return
+            if word not in self._noted:
+                self._noted.add(word)
+                self._notes.append(finding)
+        self._seen = content
 
     def _forget_copies(self) -> None:
         for copy in self._copies:
@@ -214,6 +205,10 @@ class Status:
             buffer.close()
 
 
-def status_clear(content: npt.NDArray[np.uint8]) -> bool:
-    """Whether nothing happened, by the bytes of all words."""
-    return content.tobytes() == b"\xff" * len(content)  # a few microseconds faster than numpy's own way
+def status_clear(content: npt.NDArray[np.uint8], notes: Sequence[int] = ()) -> bool:
+    """Whether nothing happened that stops a run, by the bytes of all words; `notes` are those that do not."""
+    if content.tobytes() == b"\xff" * len(content):  # a few microseconds faster than numpy's own way
+        return True
+    words = content.view(_WORD).copy()
+    words[[note for note in notes if note < len(words)]] = CLEAR  # an earlier buffer has fewer
+    return bool((words == CLEAR).all())

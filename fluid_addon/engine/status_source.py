@@ -60,7 +60,8 @@ def status_checks(noticed: Sequence[Noticed], places: Sequence[str]) -> Iterator
     for number, each in enumerate(noticed):
         yield f"        uint first_{number} = 0xffffffffu;"
         for bits, place in zip(each.bits, places, strict=True):
-            yield f"        first_{number} = {bits} > 0x7f800000u ? min(first_{number}, uint({place})) : first_{number};"
+            first = f"first_{number}"
+            yield f"        {first} = {bits} > 0x7f800000u ? min({first}, uint({place})) : {first};"
         yield f"        atomicMin(fs_status.v[FS_FIRST_WORD + {each.word}], first_{number});"
     yield "    }"
 

@@ -10,6 +10,8 @@ from .leaves import Indices, LeafBox, LeafPool, PoolChange
 
 __all__ = ["Topology"]
 
+LAYER = 1024  # leaves, at most: long dispatches are cut between layers
+
 
 class Topology:
     """The leaf order, the leaf records and the leaf table on one device.
@@ -36,6 +38,12 @@ class Topology:
     def capacity(self) -> int:
         """Slots, that of the background included."""
         return self.pool.capacity
+
+    @property
+    def workgroups(self) -> tuple[int, int]:
+        """Along y and z, where there is one for each slot: layers of them, the last of which may have some too many."""
+        layers = -(-self.capacity // LAYER)
+        return -(-self.capacity // layers), layers
 
     @property
     def count(self) -> int:

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ..diagnostics import fail
-from .compiler_process import CompilerLost, CompilerProcess, ShaderRefused, shared_compiler
+from .compiler_process import CompilerLostError, CompilerProcess, ShaderRefusedError, shared_compiler
 from .disk_cache import read_cached, write_cached
 from .instance import validation_wanted
 from .local_memory import guarded_locals
@@ -101,9 +101,9 @@ class Compiler:
             return cached
         try:
             compiled = (self._process or shared_compiler()).compile(source, {**self._headers, **own})
-        except ShaderRefused as error:
+        except ShaderRefusedError as error:
             raise CompileError(_messages(str(error))) from None
-        except CompilerLost as error:
+        except CompilerLostError as error:
             message = f'The GLSL compiler {error}, over "{name or "a kernel"}".'
             hint = "The next one is compiled as if nothing had been; write this one in another way, and report it."
             raise fail("glsl-compiler", message, hint) from None

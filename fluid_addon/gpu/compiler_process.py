@@ -9,6 +9,7 @@ import os
 import subprocess
 import tempfile
 import threading
+from contextlib import suppress
 from functools import cache
 from typing import IO
 
@@ -16,7 +17,7 @@ from ..child_process import child_command, child_environment, child_flags
 from ..faults import FAULTS_VARIABLE
 from .compiler_child import SPIRV
 
-__all__ = ["CompilerLost", "CompilerProcess", "ShaderRefused", "shared_compiler"]
+__all__ = ["CompilerLostError", "CompilerProcess", "ShaderRefusedError", "shared_compiler"]
 
 SECONDS = 10.0  # for one shader; the largest of ours takes a tenth of one
 _LAST_WORDS = 200  # characters
@@ -26,11 +27,11 @@ _KEPT = frozenset(
 )
 
 
-class ShaderRefused(Exception):
+class ShaderRefusedError(Exception):
     """The shader is wrong; the text is the compiler's log."""
 
 
-class CompilerLost(Exception):
+class CompilerLostError(Exception):
     """The compiler died or had to be ended; the text continues "the GLSL compiler …"."""
 
 
@@ -56,7 +57,7 @@ class CompilerProcess:
         """SPIR-V of a shader.
 
         Raises:
-            ShaderRefused, CompilerLost.
+            ShaderRefusedError, CompilerLostError.
         """
         request = json.dumps([source, headers]).encode()
         with self._turn:
@@ -74,7 +75,7 @@ class CompilerProcess:
                 kind, content = _exchange(process, request)
             except (OSError, EOFError):
                 timer.cancel()
-                raise CompilerLost(self._ending(late.is_set())) from None
+                raise CompilerLostError(self._ending(late.is_set())) from None
             except BaseException:  # an interrupt: an answer that comes later is none to the next request
                 process.kill()
                 self._ending(late=False)
@@ -83,7 +84,7 @@ class CompilerProcess:
                 timer.cancel()
         if kind == SPIRV:
             return content
-        raise ShaderRefused(content.decode("utf-8", "replace"))
+        raise ShaderRefusedError(content.decode("utf-8", "replace"))
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
@@ -103,7 +104,7 @@ class CompilerProcess:
                 )
             except OSError as error:
                 self._errors.close()
-                raise CompilerLost(f"could not be started: {error.strerror or error}") from error
+                raise CompilerLostError(f"could not be started: {error.strerror or error}") from error
         return self._process
 
     def _ending(self, late: bool) -> str:
@@ -112,10 +113,9 @@ class CompilerProcess:
         assert process is not None and errors is not None, "there is a child to bury"
         self._process = None
         for stream in (process.stdin, process.stdout):
-            try:
-                stream and stream.close()
-            except OSError:  # what was never sent
-                pass
+            if stream is not None:
+                with suppress(OSError):  # what was never sent
+                    stream.close()
         try:
             code = process.wait(1.0)
         except subprocess.TimeoutExpired:

@@ -6,8 +6,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +39,7 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class _Submission:
+class _Submission(NamedTuple):
     """What was queued, and when.
 
     Attributes:

@@ -23,8 +23,8 @@ SUBMISSION_SECONDS = 0.5
 #: A submission that is seen to take longer has its recording timed anew: values have changed what its kernels do.
 TOO_LONG_SECONDS = 1.0
 
-LARGE = 1 << 18  # invocations of a dispatch from which on its kernel is timed before it runs in one piece
-FIRST = 1 << 14  # invocations of the first piece, which may be slow for being the first: drivers compile then
+LARGE = 1 << 16  # invocations of a dispatch from which on its kernel is timed before it runs in one piece
+FIRST = 1 << 13  # invocations of the first piece, which may be slow for being the first: drivers compile then
 GROWTH = 8
 SURE_SECONDS = 0.02  # pieces that take less say little: the way to the device and back is a part of it
 COPIED_BYTES_PER_SECOND = 4e9  # over a slow bus

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SPIR-V modules as instructions: enough to look at what a kernel declares, and to add to it.
 
-Numbers and layouts are those of "SPIR-V Specification 1.6", 2.3 "Physical Layout of a SPIR-V Module" and 3 "Binary Form".
+Numbers and layouts are those of the SPIR-V Specification 1.6, 2.3 "Physical Layout" and 3 "Binary Form".
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class Instruction:
 
 def module_words(spirv: bytes) -> list[int]:
     """The words of a module."""
-    return np.frombuffer(spirv, np.uint32).tolist()
+    words: list[int] = np.frombuffer(spirv, np.uint32).tolist()
+    return words
 
 
 def module_bytes(words: Sequence[int]) -> bytes:

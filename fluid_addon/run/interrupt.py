@@ -3,24 +3,57 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..diagnostics import Kind
+from ..volumes.atomic import remove_parts
+
 __all__ = ["on_interrupt"]
+
+#: Seconds that Python's main thread has to notice a signal. It cannot while a library or Lua's C code holds it.
+PATIENCE = 1.0
 
 
 @contextmanager
 def on_interrupt(action: Callable[[], None]) -> Iterator[None]:
-    """While this lasts, both signals call `action`. Outside the main thread, which alone gets signals, they do not."""
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, lambda *_: action())
+    """While this lasts, both signals call `action`, and end the process where that cannot be called in time.
+
+    Outside the main thread, which alone gets signals, they do not.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = threading.Event()
+
+    def hear(*_: object) -> None:
+        heard.set()
+        action()
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    told, tells = socket.socketpair()
+    tells.setblocking(False)
+    told_before = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+    watch = threading.Thread(target=_end_if_unheard, args=(told, heard), name="signals", daemon=True)
+    watch.start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(told_before)
         for number, handler in before.items():
             # None: Blender's own handler, which Python cannot give back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        tells.close()  # the end of what the watch reads
+        watch.join()
+        told.close()
+
+
+def _end_if_unheard(told: socket.socket, heard: threading.Event) -> None:
+    while numbers := told.recv(64):
+        if {signal.SIGINT, signal.SIGTERM} & set(numbers) and not heard.wait(PATIENCE):
+            remove_parts()
+            os._exit(Kind.CANCELLED.value)

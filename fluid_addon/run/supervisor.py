@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import queue
 import sys
 import threading
@@ -33,7 +32,7 @@ SILENT_TICKS = 120
 BUSY_TICKS = 2400
 BUSY = 0.1  # of a processor
 #: Seconds that a cancelled worker has to end by itself, and then to be gone before its end is told without it.
-CANCEL_SECONDS = 0.15
+CANCEL_SECONDS = 0.12
 GONE_SECONDS = 0.04
 #: Seconds that a worker has to end after its last message.
 END_SECONDS = 1.0
@@ -112,10 +111,12 @@ class WorkerRun:
     def _supervise(self) -> None:
         request = self._request
         while True:
-            ended = self._attend(request)
+            process = self._process
+            status = self._attend(process, request)
             again = None if self._cancelled is not None else self._restarts.after(self._so_far)
             if again is None:
                 break
+            process.close()
             request, event = again
             self._tell(event)
             self._so_far.start_again(keep_bake=request.resume is not None)
@@ -123,7 +124,10 @@ class WorkerRun:
                 break
         if self._restarts.held is not None:
             self._tell(self._restarts.held)
-        self._tell(self._so_far.finished(self._code(ended)))
+        self._tell(self._so_far.finished(self._code(status)))
+        while process.wait(1.0) is None:
+            pass  # the system cannot end it yet, in the middle of a driver's or a disk's work
+        process.close()
 
     def _start_again(self) -> bool:
         with self._lock:
@@ -138,60 +142,57 @@ class WorkerRun:
                 return False
             return True
 
-    def _attend(self, request: RunRequest) -> int | None:
+    def _attend(self, process: WorkerProcess, request: RunRequest) -> int | None:
         """Hand on what one worker says until it is gone. Returns its exit status; None where it had to be ended."""
-        process = self._process
-        process.begin(
-            {"request": request.to_json(), "verb": self._verb, "background": self._background, "parent": os.getpid()}
-        )
+        process.begin({"request": request.to_json(), "verb": self._verb, "background": self._background})
         problem: FluidError | None = None
         try:
-            finished = self._listen(process)
+            if self._listen(process):
+                process.wait(END_SECONDS if self._cancelled is None else GONE_SECONDS)
         except FluidError as error:
-            problem, finished = error, False
-        if problem is None and self._cancelled is None:
-            process.wait(END_SECONDS)
-        status = process.wait(GONE_SECONDS if self._cancelled is not None else 0.0)
+            problem = error
+        status = process.wait(0.0)
         if status is None:
             process.end(GRACE_SECONDS if self._cancelled is None else 0.0)
-            if process.wait(GONE_SECONDS if self._cancelled is not None else END_SECONDS) is None:
-                threading.Thread(target=_bury, args=(process,), name="worker end", daemon=True).start()
-                return None
-        if problem is not None and self._cancelled is None:
-            self._tell(error_event(problem))
-        elif not finished and self._cancelled is None and not self._so_far.said_why(status):
-            self._tell(error_event(process.death(self._so_far.reading)))
-        if not finished and self._so_far.bake is not None:
-            remove_parts_of(Path(self._so_far.bake), process.pid)
-        process.close()
+            process.wait(END_SECONDS if self._cancelled is None else GONE_SECONDS)
+        if not self._so_far.is_finished:
+            if self._so_far.bake is not None:
+                remove_parts_of(Path(self._so_far.bake), process.pid)
+            if self._cancelled is None:
+                if problem is not None:
+                    self._tell(error_event(problem))
+                elif self._restarts.held is None and not self._so_far.said_why(status):
+                    self._tell(error_event(process.death(self._so_far.reading)))
         return status if problem is None else None
 
     def _listen(self, process: WorkerProcess) -> bool:
-        """Take messages in until the worker has ended, or has to be. Returns whether it said that it is finished.
+        """Take messages in until the worker ends, or has to be ended. Returns whether it is about to end by itself.
 
         Raises:
             FluidError: worker-protocol, worker-stalled.
         """
-        silent, worked = 0, 0.0
+        silent, worked, over = 0, 0.0, 0
         while True:
-            late = self._cancelled is not None and time.monotonic() - self._cancelled >= CANCEL_SECONDS
-            if late:
-                return self._so_far.is_finished
+            if self._cancelled is not None and time.monotonic() - self._cancelled >= CANCEL_SECONDS:
+                return False
             try:
                 message = process.arrived.get(timeout=TICK if self._cancelled is None else 0.01)
             except queue.Empty:
                 worked = worked if silent else process.processor_seconds()
                 silent += self._cancelled is None
+                over += self._so_far.is_finished
+                if over * TICK >= END_SECONDS:
+                    return False  # a driver's own end holds it up
                 if silent >= SILENT_TICKS:
                     used = process.processor_seconds() - worked
                     if used < BUSY * silent * TICK or silent >= BUSY_TICKS:
                         raise self._stalled(silent) from None
                 continue
             if message is None:
-                return self._so_far.is_finished
+                return True
             if isinstance(message, ProtocolError):
                 if isinstance(message, HalfMessageError) and process.wait(END_SECONDS) not in (None, 0):
-                    return False  # it was killed while it wrote
+                    return True  # it was killed while it wrote
                 raise _broken(message)
             if message[1]:
                 silent = 0
@@ -219,6 +220,8 @@ class WorkerRun:
             return self._so_far.exit_code
         if self._cancelled is not None:
             return Kind.CANCELLED.value
+        if self._restarts.held is not None:
+            return Kind.DEVICE.value
         return status if status is not None and self._so_far.said_why(status) else Kind.WORKER.value
 
     def _stalled(self, ticks: int) -> FluidError:
@@ -235,13 +238,6 @@ def _broken(error: ProtocolError) -> FluidError:
         f"The worker process sent what cannot be understood: {error}.",
         "It was ended; finished frames are kept. A graphics driver or a library has damaged it.",
     )
-
-
-def _bury(process: WorkerProcess) -> None:
-    """A worker that the system cannot end yet, in the middle of a driver's or a disk's work."""
-    while process.wait(1.0) is None:
-        pass
-    process.close()
 
 
 def _with_absolute_paths(request: RunRequest) -> RunRequest:

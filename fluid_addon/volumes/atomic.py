@@ -97,9 +97,15 @@ def atomic_write(
         _flush_to_disk(part)
         if announce is not None:
             announce(part)
+        new = not os.path.lexists(target)
         _replace(part, target)
         done = True
-        _flush_folder(target.parent)
+        try:
+            _flush_folder(target.parent)
+        except OSError:
+            if new:  # or it would be there, for all that is said
+                target.unlink()
+            raise
     except OSError as error:
         raise disk_problem(target, error, needed) from error
     finally:

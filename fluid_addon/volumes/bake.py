@@ -180,21 +180,17 @@ class Bake:
         A later file of the same path takes the place of the earlier one. Raises disk-full and disk-error: then the list
         is as it was, and a file that it did not name is gone.
         """
-        parts = checked_export_path(relative)
         self.claim()
+        path = inside(self.folder, checked_export_path(relative))
         try:
-            path = inside(self.folder, parts)
             size, crc32 = size_and_crc32(path)
-        except OSError as error:
-            raise disk_problem(self.folder.joinpath(*parts), error) from error
-        frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids), measured)
-        try:
+            frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids), measured)
             self._record(frame)
-        except FluidError:
+        except (OSError, FluidError) as error:
             if self._list.get(relative) is None:  # a file that nobody names would stay for ever
                 with contextlib.suppress(OSError):
                     path.unlink()
-            raise
+            raise (disk_problem(path, error) if isinstance(error, OSError) else error) from error
         self._last_size = size
         return frame
 

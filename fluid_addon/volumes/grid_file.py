@@ -32,7 +32,7 @@ MAX_VOXELS = 1 << 30
 #: The most tiles that are read from one file: as many as there are leaves in 1024³ voxels.
 MAX_TILES = 1 << 21
 #: The most grids of one file.
-MAX_GRIDS = 10_000
+MAX_GRIDS = 2_000
 #: The largest block of bytes that is read or decompressed at once.
 MAX_FILE_BYTES = 8 << 30
 #: The longest text of a file, in bytes and as it is shown.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from .. import VERSION
 from ..diagnostics import FluidError, fail, printable
+from ..faults import fault
 from .atomic import atomic_write, probe_disk
 from .grid import LEAF, Background, Grid, GridClass, GridKind, Tiles, as_leaves
 from .grid_file import GridFile
@@ -110,6 +111,8 @@ def _loaded(source: GridFile, stored: StoredGrid, everything: list[StoredGrid]) 
     if alike:
         _check_all(source, stored, everything)
     try:
+        if fault("grid.read"):
+            raise RuntimeError("a fault on purpose")
         if not alike:
             return library.read(path, stored.raw_name)
         # grids of equal names cannot be told apart by name; OpenVDB sorts by name and keeps the order of equals
@@ -212,6 +215,9 @@ def write_vdb(path: str | Path, frame: VdbFrame, announce: Callable[[Path], None
     Raises export-field (a field that no VDB grid can hold), not-finite, disk-full, disk-error, package-missing.
     """
     library = openvdb()
+    if not _is_text(path):
+        message = f"OpenVDB cannot write into a folder whose name is no text: {str(path)!a}."
+        raise fail("disk-error", message, "Choose another folder for the bake.")
     kinds: dict[str, GridKind] = {}
     grids: list[Any] = []
     creator = f"Fluid Script {VERSION}"  # Blender turns files of a creator "Houdini…" by 90 degrees
@@ -229,6 +235,15 @@ def write_vdb(path: str | Path, frame: VdbFrame, announce: Callable[[Path], None
             raise OSError(f"OpenVDB says: {error}") from error
         _check_written(part, Path(path), [(grid.name, grid.activeVoxelCount()) for grid in grids])
     return kinds
+
+
+def _is_text(path: str | Path) -> bool:
+    """Disks of Linux have names of bytes that are no UTF-8; Python writes them as halves of characters."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_written(part: Path, target: Path, grids: list[tuple[str, int]]) -> None:

@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,16 +46,53 @@ def is_there(bpy) -> bool:
     return hasattr(bpy.types, "FLUID_ADDON_OT_import_bake")
 
 
-def test_it_can_be_enabled_and_disabled_again_and_again(bpy, addon) -> None:
-    before = entries_of_the_import_menu(bpy)
-    for _ in range(2):
+MENUS = ("TEXT_MT_", "TEXT_HT_", "VIEW3D_MT_", "TOPBAR_MT_")
+
+
+def what_blender_knows(bpy) -> dict[str, object]:
+    """Everything that an add-on may leave behind: handlers, classes, properties, menu entries, keys, threads."""
+    lists = {name: getattr(bpy.app.handlers, name) for name in dir(bpy.app.handlers)}
+    known = {name: list(handlers) for name, handlers in lists.items() if isinstance(handlers, list)}
+    menus = [getattr(bpy.types, name) for name in dir(bpy.types) if name.startswith(MENUS)]
+    drawn = {menu.__name__: list(menu._dyn_ui_initialize()) for menu in menus}
+    keys = bpy.context.window_manager.keyconfigs.addon
+    return {
+        "handlers": known,
+        "classes": set(dir(bpy.types)),
+        "properties": {kind: set(dir(getattr(bpy.types, kind))) for kind in ("Object", "Scene", "WindowManager")},
+        "menus": drawn,
+        "keys": [(m.name, item.idname) for m in (keys.keymaps if keys else ()) for item in m.keymap_items],
+        "operators": set(dir(bpy.ops.fluid_addon)),
+        "threads": set(threading.enumerate()),
+    }
+
+
+def timers_of(name: str) -> list[str]:
+    """The timers of the add-on that are registered."""
+    import bpy
+
+    found = []
+    for module in [module for key, module in sys.modules.items() if key.startswith(f"{name}.fluid_addon.blender.")]:
+        for value in vars(module).values():
+            if callable(value) and not isinstance(value, type) and bpy.app.timers.is_registered(value):
+                found.append(f"{module.__name__}.{value.__name__}")
+    return found
+
+
+def test_B06_it_can_be_enabled_and_disabled_again_and_again(bpy, addon) -> None:
+    addon.register()
+    addon.unregister()  # what Blender itself makes with the first add-on of its kind stays
+    before = what_blender_knows(bpy)
+    entries = entries_of_the_import_menu(bpy)
+    for _ in range(20):
         addon.register()
         assert is_there(bpy)
-        added = [entry for entry in entries_of_the_import_menu(bpy) if entry not in before]
+        added = [entry for entry in entries_of_the_import_menu(bpy) if entry not in entries]
         assert added == [f"{NAME}.fluid_addon.blender.import_operator"]
         addon.unregister()
         assert not is_there(bpy)
-        assert entries_of_the_import_menu(bpy) == before
+        assert what_blender_knows(bpy) == before
+        assert timers_of(NAME) == []
 
 
 def test_the_operator_imports_a_bake_by_its_manifest_or_its_folder(bpy, addon, new_bake) -> None:

@@ -69,7 +69,7 @@ def no_driver(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def test_a_machine_without_vulkan(runs, tmp_path):
+def test_B10_a_machine_without_vulkan(runs, tmp_path):
     with no_driver(tmp_path):
         assert runs.run() == 4
     assert runs.state.headline == "1 problem"
@@ -129,7 +129,7 @@ def test_an_interpreter_that_cannot_be_started(runs, extension):
     assert runs.run() == 0
 
 
-def test_a_file_of_a_newer_version(runs, extension):
+def test_B14_a_file_of_a_newer_version(runs, extension):
     runs.found.fluid_addon.format = extension("blender.simulation").FORMAT + 1
     runs.found.fluid_addon.made_with = "9.8.7"
     code, text = runs.refusal()
@@ -195,7 +195,7 @@ def test_a_script_that_is_wrong_names_its_line(runs, script, code, line):
     assert (first["code"], first["file"], first["line"]) == (code, "smoke.lua", line)
 
 
-def test_the_object_is_deleted_while_its_run_goes_on(bpy, runs):
+def test_B09_the_object_is_deleted_while_its_run_goes_on(bpy, runs):
     runs.write(ENDLESS)
     token = runs.found.fluid_addon.token
 
@@ -212,7 +212,7 @@ def test_the_object_is_deleted_while_its_run_goes_on(bpy, runs):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the worker")
 @pytest.mark.parametrize("how", ["another file", "the add-on is disabled"])
-def test_what_ends_a_run_leaves_no_process(bpy, runs, how):
+def test_B06_what_ends_a_run_leaves_no_process(bpy, runs, how):
     runs.write(ENDLESS)
     runs.live.start(runs.found, runs.scene)
     while not runs.live.RUNS.poll():

@@ -88,7 +88,7 @@ def load(bpy: Any, path: Path) -> Any:
 # ===== Where bakes go
 
 
-def test_bakes_of_a_file_without_a_folder_go_to_the_user(
+def test_B05_bakes_of_a_file_without_a_folder_go_to_the_user(
     bakes: Any, prefer: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

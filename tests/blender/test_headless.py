@@ -154,10 +154,51 @@ def test_the_simulations_of_a_scene_run_in_the_order_of_their_names(blender, sav
     ],
     ids=["nothing to run", "unknown name", "script", "the first failure decides", "empty"],
 )
-def test_what_is_wrong_has_its_exit_code(extension, save_scene, capfd, scripts, asked, code, text):
+def test_B10_what_is_wrong_has_its_exit_code(extension, save_scene, capfd, scripts, asked, code, text):
     save_scene(*scripts)
     assert extension("blender.headless").run_scene(**asked) == code
     assert text in capfd.readouterr().err
+
+
+def files_of(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Time and size of all files but Python's own copies, which it leaves out where it cannot write them."""
+    files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in files}
+
+
+def test_B10_a_read_only_extension_in_the_background_without_a_gpu(save_scene, tmp_path):
+    """Run from a copy that nothing may be written into: all of it works, and what fails has its exit code."""
+    installed = tmp_path / "resources/extensions/user_default/fluid_addon"
+    for part in ("fluid_addon", "lua_presets", "shaders"):
+        shutil.copytree(ROOT / part, installed / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("__init__.py", "blender_manifest.toml"):
+        shutil.copy(ROOT / file, installed / file)
+    scene = save_scene(SMOKE)
+    entries = sorted(installed.rglob("*"), reverse=True)
+    for entry in (*entries, installed):
+        entry.chmod(0o555 if entry.is_dir() else 0o444)
+    before = files_of(installed)  # for an administrator nothing is read-only; then it is seen by what has changed
+    own = {"BLENDER_USER_RESOURCES": str(tmp_path / "resources"), "PYTHONDONTWRITEBYTECODE": "1"}
+    blind = {"VK_DRIVER_FILES": "/nonexistent", "VK_ICD_FILENAMES": "/nonexistent", "FLUID_SCRIPT_VALIDATION": "0"}
+    ended = []
+    try:
+        for more in ({}, blind):
+            done = subprocess.run(
+                [sys.executable, "-c", BLENDER, "--command", "fluid_addon", "run", scene, "--trust"],
+                env={**os.environ, **own, **more},
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=200,
+                check=False,
+            )
+            assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+            ended.append((done.returncode, "error[no-vulkan]" in done.stderr, len(vdb_files(tmp_path))))
+        assert ended == [(0, False, 4), (4, True, 4)], done.stderr
+        assert files_of(installed) == before
+    finally:
+        for entry in (installed, *reversed(entries)):
+            entry.chmod(0o755 if entry.is_dir() else 0o644)
 
 
 def test_after_a_failure_nothing_is_rendered(blender, save_scene, tmp_path):
@@ -256,7 +297,7 @@ def test_the_help_of_the_command_names_scenes(extension, capfd):
     assert extension("blender.command")._execute(["--help"]) == 0
     told = capfd.readouterr().out
     assert "usage: blender --command fluid_addon " in told
-    assert "run SCENE.blend [--trust] [--save]" in told
+    assert "run SCENE.blend [--trust] [--resume] [--save]" in told
 
 
 def test_the_command_runs_the_simulations_of_a_file_and_saves_it(bpy, blender, save_scene, tmp_path):

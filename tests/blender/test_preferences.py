@@ -49,6 +49,20 @@ def test_every_preference_has_the_default_that_headless_runs_use(extension, own,
     assert preferences.settings() == changed
 
 
+def test_limits_and_checkpoints_reach_the_request(studio, own):
+    found = studio.add()
+    own.lua_seconds, own.lua_memory_mb, own.memory_mb, own.checkpoint_seconds = 5.0, 64, 2048, 0.0
+    studio.live.start(found, studio.bpy.context.scene)
+    ((_, request),) = studio.live.RUNS._waiting
+    assert (request.lua_seconds, request.lua_memory_mb, request.memory_mb) == (5.0, 64, 2048)
+    assert (request.checkpoint_seconds, request.resume, request.accept_changes) == (0.0, None, False)
+    studio.live.stop(found.fluid_addon.token)
+    own.memory_mb = 0
+    studio.live.start(found, studio.bpy.context.scene)
+    ((_, request),) = studio.live.RUNS._waiting
+    assert request.memory_mb is None, "what the machine can spare"
+
+
 def test_without_the_list_of_add_ons_the_defaults_hold(bpy):
     from fluid_addon.blender import preferences
 
@@ -57,7 +71,8 @@ def test_without_the_list_of_add_ons_the_defaults_hold(bpy):
 
 
 def test_every_preference_says_what_it_is_for(own):
-    for name in ("device", "cache_folder", "cache_limit_gb", "keep_last", "lua_seconds", "lua_memory_mb", "log_level"):
+    limits = ("lua_seconds", "lua_memory_mb", "memory_mb", "checkpoint_seconds")
+    for name in ("device", "cache_folder", "cache_limit_gb", "keep_last", *limits, "log_level"):
         described = own.bl_rna.properties[name]
         assert len(described.description) > 20 and not described.description.endswith(".")
         assert described.name == described.name.title().replace("(Gb)", "(GB)").replace("(Mb)", "(MB)")

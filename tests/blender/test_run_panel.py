@@ -51,7 +51,7 @@ class Sidebar:
     def __init__(self, bpy: Any, part: Callable[[str], ModuleType]) -> None:
         self.bpy, self.panel, self.live = bpy, part("blender.run_panel"), part("blender.live")
         self.wrapped = part("blender.wrapped_text")
-        self.state_module = part("run.state")
+        self.state_module, self.diagnostics = part("run.state"), part("diagnostics")
         text = bpy.data.texts.new("smoke.lua")
         self.found = part("blender.simulation").new_simulation(bpy.context.scene, text, "Smoke")
         self.stage = self.state_module.Stage
@@ -160,6 +160,57 @@ def test_an_error_without_a_place_has_no_button(sidebar) -> None:
     state = sidebar.run(stage=sidebar.stage.FAILED, exit_code=4)
     state.errors = [problem(file=None, line=None, message="There is no Vulkan driver.")]
     assert sidebar.draw(width=400).kinds() == ["run_simulation", "check_script", "label", "label"]
+
+
+def test_what_the_supervisor_says_of_the_worker_is_read_whole(sidebar) -> None:
+    """Long sentences in a narrow sidebar, and no button: they have no line."""
+    codes = sidebar.diagnostics.CODES
+    message = (
+        'The worker process has not said anything for 30 s, in "pressure", and was ended. ' + "Its last words: " * 5
+    )
+    for code in ("worker-died", "worker-stalled", "worker-memory", "worker-protocol"):
+        assert codes[code].value == 6
+        state = sidebar.run(stage=sidebar.stage.FAILED, exit_code=6)
+        state.errors = [problem(code=code, file=None, line=None, message=message, hint="Finished frames are kept.")]
+        layout = sidebar.draw()
+        assert layout.kinds()[:2] == ["run_simulation", "check_script"] and set(layout.kinds()[2:]) == {"label"}
+        assert "".join(layout.labels()).replace(" ", "") == f"1problem{message}Finishedframesarekept.".replace(" ", "")
+
+
+# ===== Checkpoints
+
+
+def test_a_run_that_goes_on_says_from_where_and_how_far_it_is_safe(sidebar) -> None:
+    state = sidebar.run(stage=sidebar.stage.PREPARING, resumes_from=48)
+    assert sidebar.draw(width=400).drawn[0][1] == "Resuming from frame 48 …"
+    state.apply({"event": "resumed", "frame": 47, "files": 47})  # the newest checkpoint was damaged
+    layout = sidebar.draw(width=400)
+    assert layout.drawn[0][1] == "Resuming from frame 47 …"
+    assert layout.labels() == ["Checkpoint at frame 47"]
+    step = {"event": "progress", "frame": 49, "frames": 96, "seconds_left": None, "mcells_per_second": 1.0}
+    for event in (step, {"event": "frame"}, {"event": "checkpoint", "frame": 49, "bytes": 12}):
+        state.apply(event)
+    layout = sidebar.draw(width=400)
+    assert layout.drawn[0] == ("progress", "Frame 49 of 96", 0.51)
+    assert (layout.labels(), state.files) == (["Checkpoint at frame 49"], 48)
+    assert [text for _, text in state.log] == ["The run goes on from frame 47."]
+
+
+def test_a_worker_that_was_started_once_more_is_said_while_the_run_goes_on(sidebar) -> None:
+    text = "The device was lost in frame 12; the run goes on from the last checkpoint."
+    state = sidebar.run(stage=sidebar.stage.RUNNING, frame=12)
+    state.apply({"event": "restarted", "frame": 12, "text": text})
+    layout = sidebar.draw()
+    assert "stop_simulation" in layout.kinds()
+    assert " ".join(layout.labels()) == text
+    assert ("note", text) in state.log
+
+
+def test_B14_a_simulation_of_a_newer_version_is_to_be_read_only(sidebar) -> None:
+    sidebar.found.fluid_addon.format, sidebar.found.fluid_addon.made_with = 99, "9.8.7"
+    layout = sidebar.draw(width=400)
+    assert set(layout.kinds()) == {"label"}, "neither Run nor Check"
+    assert " ".join(layout.labels()).startswith('"Smoke" was made by Fluid Script 9.8.7, which is newer than this one.')
 
 
 # ===== The log

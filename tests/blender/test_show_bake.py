@@ -394,7 +394,7 @@ def test_fit_material_says_what_it_lacks(studio, new_bake) -> None:
 # ===== What is wrong with a bake
 
 
-def test_damaged_files_are_left_out_until_they_are_whole(studio, new_bake) -> None:
+def test_B12_damaged_files_are_left_out_until_they_are_whole(studio, new_bake) -> None:
     bake = new_bake("a_1.vdb", "a_2.vdb", "a_3.vdb")
     content = (bake.folder / "a_2.vdb").read_bytes()
     (bake.folder / "a_2.vdb").write_bytes(content[:-9])
@@ -403,6 +403,26 @@ def test_damaged_files_are_left_out_until_they_are_whole(studio, new_bake) -> No
     (bake.folder / "a_2.vdb").write_bytes(content)
     studio.show(bake)
     assert studio.files(bake, 1, 2, 3) == ["a_1.vdb", "a_2.vdb", "a_3.vdb"]
+
+
+def test_B12_a_frame_that_is_gone_during_playback(studio, new_bake, capfd) -> None:
+    bake = new_bake(*(f"a_{number}.vdb" for number in range(1, 6)))
+    studio.show(bake)
+    (bake.folder / "a_3.vdb").unlink()
+    scene, shown = studio.bpy.context.scene, []
+    for frame in (1, 2, 3, 4, 5, 4, 3, 2, 1, 5, 3, 1):  # onwards, backwards, and around
+        scene.frame_set(frame)
+        volume = studio.simulation.evaluated_get(studio.bpy.context.evaluated_depsgraph_get()).data
+        volume.grids.load()
+        shown.append(Path(volume.grids.frame_filepath).name if len(volume.grids) else None)
+    names = ["a_1.vdb", "a_2.vdb", None, "a_4.vdb", "a_5.vdb"]
+    assert shown == [*names, *names[3::-1], names[4], None, names[0]], "one frame is empty, all others are as they were"
+    capfd.readouterr()
+    bakes = studio.part("blender.bakes")
+    for _ in range(3):
+        assert bakes.look_again(studio.simulation).damaged == 1
+        studio.show(bake)
+    assert capfd.readouterr().out.count("missing or damaged") == 1, "one warning"
 
 
 def test_a_bake_without_anything_to_show_changes_nothing(studio, new_bake, tmp_path) -> None:

@@ -154,16 +154,32 @@ def test_what_was_typed_and_never_saved_runs(editor, tmp_path) -> None:
     assert editor.run().files == 3
 
 
-def test_what_changed_on_disk_only_does_not_run(editor, tmp_path) -> None:
+def test_B05_what_changed_on_disk_only_does_not_run_and_is_said(editor, tmp_path) -> None:
     path = tmp_path / "saved.lua"
     path.write_text(SMALL.replace("FRAMES", "2"), "utf-8")
     text = editor.area.spaces.active.text = editor.bpy.data.texts.load(str(path))
     path.write_text("this is no Lua any more", "utf-8")
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 10))  # Blender looks at the time alone
     assert text.is_modified
-    assert editor.run().files == 2
-    path.unlink()
-    assert editor.run().files == 2
+    for _ in range(2):
+        state = editor.run()
+        assert state.files == 2
+        expected = 'The file of "saved.lua" is not what the editor shows; what it shows is run.'
+        assert [line for level, line in state.log if level == "note"] == [expected]
+        path.unlink(missing_ok=True)
+
+
+def test_B05_of_two_texts_with_one_name_each_is_itself(editor) -> None:
+    editor.write(SMALL.replace("FRAMES", "1"), "twin.lua")
+    editor.write("-- the other one\nprint(nothing.here)\n", "twin.lua")
+    assert editor.text.name == "twin.lua.001"
+    state = editor.run()
+    assert (state.errors[0]["file"], state.errors[0]["line"]) == ("twin.lua.001", 2)
+    editor.area.spaces.active.text = editor.bpy.data.texts["twin.lua"]
+    assert editor.call("goto_error", text="twin.lua.001", line=2) == {"FINISHED"}
+    assert editor.text.name == "twin.lua.001" and editor.text.current_line_index == 1
+    editor.area.spaces.active.text = editor.bpy.data.texts["twin.lua"]
+    assert editor.run().files == 1
 
 
 # ===== Bad input

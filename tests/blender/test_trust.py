@@ -126,7 +126,7 @@ def nothing_happens(add_on) -> Iterator[None]:
 def test_the_watch_sees_what_a_run_does(bpy, add_on) -> None:
     found = add_on.simulation.new_simulation(bpy.context.scene, write(bpy, "own.lua", SCRIPT), "Own")
     add_on.bpy = bpy
-    with pytest.raises(AssertionError, match="os.mkdir"), nothing_happens(add_on):
+    with pytest.raises(AssertionError, match=r"os\.mkdir"), nothing_happens(add_on):
         add_on.live.start(found, bpy.context.scene)
         add_on.live.wait(found.fluid_addon.token, lambda _event: None)
     assert any(entry.startswith("subprocess.Popen") for entry in the_watch().seen)

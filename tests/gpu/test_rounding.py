@@ -17,7 +17,8 @@ layout(set = 0, binding = 1, scalar) uniform Addresses { Values values; };
 void main() {
     mat2 m = mat2(values.v[0], values.v[1], values.v[2], values.v[3]);
     precise float known = values.v[4] * values.v[5] + values.v[6];
-    values.v[7] = mix(dot(m * vec2(values.v[0], -values.v[1]), vec2(values.v[2] / values.v[3])), known, values.v[8]) - float(int(values.v[9]) * 3 + 1);
+    float product = dot(m * vec2(values.v[0], -values.v[1]), vec2(values.v[2] / values.v[3]));
+    values.v[7] = mix(product, known, values.v[8]) - float(int(values.v[9]) * 3 + 1);
 }
 """
 ARITHMETIC = {

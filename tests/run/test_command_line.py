@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from fluid_addon.cli import main
+from fluid_addon.run.terminal import LINE_EVERY, Terminal
 from fluid_addon.volumes.bake import Bake
 from tests.volumes.meshes import sphere, write_obj
 
@@ -38,22 +42,46 @@ end
 """
 
 
+@dataclass(frozen=True)
+class Done:
+    """How a command ended: its exit code and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def command(tmp_path):
-    """`command("run", …)` runs the command line in tmp_path; smoke.lua and endless.lua are there."""
+def folder(tmp_path, monkeypatch):
+    """The current folder, with smoke.lua and endless.lua in it."""
     (tmp_path / "smoke.lua").write_text(SMOKE)
     (tmp_path / "endless.lua").write_text(ENDLESS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
-    def run(*arguments: str, **more):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        whole = [sys.executable, "-m", "fluid_addon", *arguments]
-        done = subprocess.run(
-            whole, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False, **more
-        )
-        assert "Traceback" not in done.stderr + done.stdout
-        return done
+
+@pytest.fixture
+def command(folder, capsys):
+    """`command("run", …)` is the command line, in this process; `run` in a worker unless it is told otherwise."""
+
+    def run(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = main(arguments)
+        printed = capsys.readouterr()
+        return Done(code, printed.out, printed.err)
 
     return run
+
+
+def test_the_command_line_is_a_program(folder):
+    whole = [sys.executable, "-m", "fluid_addon", "run", "smoke.lua", "--frames", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(whole, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("says\t1\n1 frames, 1 file in ")
+    assert "Traceback" not in done.stderr
+    bake = Path(done.stdout.splitlines()[-1].removeprefix("Bake: "))
+    assert bake.parent == folder / "bakes"
 
 
 @pytest.mark.parametrize("where", [(), ("--in-process",)], ids=["worker", "in process"])
@@ -72,7 +100,7 @@ def test_a_run_leaves_frames_and_says_where(command, tmp_path, where):
 
 
 def test_json_is_one_event_a_line(command):
-    done = command("run", "smoke.lua", "--json", "--param", "other=1")
+    done = command("run", "smoke.lua", "--json", "--param", "other=1", "--in-process")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     kinds = [event["event"] for event in events]
     assert kinds[0] == "started" and kinds[-1] == "finished"
@@ -84,7 +112,7 @@ def test_json_is_one_event_a_line(command):
 
 
 def test_frames_choose_what_is_exported_and_where_it_ends(command, tmp_path):
-    done = command("run", "smoke.lua", "--frames", "3-4", "--json")
+    done = command("run", "smoke.lua", "--frames", "3-4", "--json", "--in-process")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["frame"] for event in events if event["event"] == "frame"] == [3, 4]
     assert max(event["frame"] for event in events if event["event"] == "progress") == 4
@@ -107,7 +135,8 @@ def test_frames_choose_what_is_exported_and_where_it_ends(command, tmp_path):
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else str(v),
 )
 def test_what_is_wrong_has_its_exit_code(command, arguments, code, text):
-    done = command(*arguments)
+    here = ("--in-process",) if arguments[0] == "run" and len(arguments) > 1 else ()
+    done = command(*arguments, *here)
     assert done.returncode == code, done.stderr
     assert text in done.stderr
     assert "error[" in done.stderr
@@ -138,7 +167,7 @@ def test_devices_presets_and_report(command, tmp_path, monkeypatch):
     refused = command("presets", "smoke_from_mesh", "other.lua")
     assert refused.returncode == 2 and "exists already with other content" in refused.stderr
     assert not (tmp_path / "other.lua").exists()
-    command("run", "smoke.lua")
+    command("run", "smoke.lua", "--in-process")
     report = command("report").stdout
     assert "Fluid Script" in report and "lupa 2.8" in report and "says\t1" in report
 
@@ -153,10 +182,6 @@ def test_devices_as_json_are_one_object(command):
 
 
 def test_a_log_without_a_terminal_gets_a_line_of_progress_now_and_then():
-    import io
-
-    from fluid_addon.run.terminal import LINE_EVERY, Terminal
-
     now = 0.0
     progress, output = io.StringIO(), io.StringIO()
     terminal = Terminal(progress, output, clock=lambda: now)
@@ -171,20 +196,33 @@ def test_a_log_without_a_terminal_gets_a_line_of_progress_now_and_then():
     assert output.getvalue() == "30 frames, 1 file in 0:30\n"
 
 
-def started(tmp_path, *more: str) -> subprocess.Popen[str]:
+def started(tmp_path, *more: str, script: str = "endless.lua", until: str = "frame") -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "fluid_addon", "run", "endless.lua", "--json", *more],
+        [sys.executable, "-m", "fluid_addon", "run", script, "--json", *more],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,  # as a terminal does it
         text=True,
     )
     assert process.stdout
     for line in process.stdout:
-        if json.loads(line)["event"] == "frame":
+        if json.loads(line)["event"] == until:
             break
     return process
+
+
+def test_a_restart_and_a_resumed_run_are_said():
+    progress, output = io.StringIO(), io.StringIO()
+    terminal = Terminal(progress, output)
+    terminal.show({"event": "restarted", "frame": 4, "text": "The device was lost. The run begins once more."})
+    terminal.show({"event": "resumed", "frame": 3, "files": 3})
+    assert progress.getvalue().splitlines() == [
+        "The device was lost. The run begins once more.",
+        "The run goes on from frame 3.",
+    ]
+    assert output.getvalue() == ""
 
 
 def children(pid: int) -> list[int]:
@@ -194,24 +232,39 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the worker")
 @pytest.mark.parametrize("where", [(), ("--in-process",)], ids=["worker", "in process"])
-def test_ctrl_c_ends_the_run_and_leaves_whole_frames(command, tmp_path, where):
+def test_B15_ctrl_c_ends_the_run_and_leaves_whole_frames(folder, tmp_path, where):
+    """The terminal sends it to the whole group of the command; a worker is in another, and is asked to end."""
     process = started(tmp_path, *where)
     workers = children(process.pid)
-    process.send_signal(signal.SIGINT)
+    assert process.pid not in map(os.getpgid, workers)
+    os.killpg(process.pid, signal.SIGINT)
     begun = time.monotonic()
     output, errors = process.communicate(timeout=60)
     assert time.monotonic() - begun < 10
     events = [json.loads(line) for line in output.splitlines()]
     assert process.returncode == 130, errors
     assert events[-1]["event"] == "finished"
-    (folder,) = (tmp_path / "bakes").iterdir()
-    bake = Bake.open(folder)
+    (made,) = (tmp_path / "bakes").iterdir()
+    bake = Bake.open(made)
     assert bake.frames and bake.damaged(checksums=True) == []
+    assert "KeyboardInterrupt" not in errors
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal there sends no signal to a group")
+def test_L06_ctrl_c_ends_a_script_in_this_process_that_is_stuck_inside_lua(folder, tmp_path):
+    (tmp_path / "stuck.lua").write_text('print("begun")\nlocal found = ("a"):rep(31000):find(".-b")')
+    process = started(tmp_path, "--in-process", "--lua-seconds", "600", script="stuck.lua", until="log")
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    begun = time.monotonic()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - begun < 10
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the worker")
-def test_a_worker_that_is_killed_is_said_and_its_frames_stay(command, tmp_path):
+def test_a_worker_that_is_killed_is_said_and_its_frames_stay(folder, tmp_path):
     process = started(tmp_path)
     (worker,) = children(process.pid)
     os.kill(worker, signal.SIGKILL)
@@ -221,24 +274,11 @@ def test_a_worker_that_is_killed_is_said_and_its_frames_stay(command, tmp_path):
     (error,) = [event for event in events if event["event"] == "error"]
     assert error["diagnostics"][0]["code"] == "worker-died"
     assert "SIGKILL" in error["diagnostics"][0]["message"]
-    (folder,) = (tmp_path / "bakes").iterdir()
-    assert Bake.open(folder).damaged(checksums=True) == []
+    (made,) = (tmp_path / "bakes").iterdir()
+    assert Bake.open(made).damaged(checksums=True) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the worker")
-def test_a_worker_ends_when_nobody_listens_any_more(command, tmp_path):
-    process = started(tmp_path)
-    (worker,) = children(process.pid)
-    process.kill()
-    process.communicate()
-    for _ in range(100):
-        if not Path(f"/proc/{worker}").exists():
-            break
-        time.sleep(0.1)
-    assert not Path(f"/proc/{worker}").exists()
-
-
-def test_a_worker_of_a_process_that_has_imported_bpy_writes_frames(command, tmp_path):
+def test_a_worker_of_a_process_that_has_imported_bpy_writes_frames(folder, tmp_path):
     code = """
 import sys, bpy
 from fluid_addon.run import RunRequest, WorkerRun
@@ -251,24 +291,6 @@ sys.exit(last["exit_code"])
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, timeout=120, check=False)
     assert done.returncode == 0
     assert len(list(tmp_path.glob("out/*/smoke_*.vdb"))) == 6
-
-
-def test_what_is_pinned_of_the_protocol():
-    import io
-
-    from fluid_addon.run.protocol import MessageWriter, ProtocolError, read_message
-
-    stream = io.BytesIO()
-    writer = MessageWriter(stream)
-    messages = [{"event": "log", "text": "ä" * 1000}, {}, {"n": [1, 2.5, None]}]
-    for message in messages:
-        writer.write(message)
-    whole = stream.getvalue()
-    stream.seek(0)
-    assert [read_message(stream) for _ in range(4)] == [*messages, None]
-    for damaged in (whole[:2], whole[:10], b"\xff\xff\xff\xff" + whole, b"\0\0\0\x02[]", b"\0\0\0\x02{]"):
-        with pytest.raises(ProtocolError):
-            read_message(io.BytesIO(damaged))
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs to mount a small file system")
@@ -310,11 +332,11 @@ def test_mesh_files_take_the_place_of_a_scene(command, tmp_path):
     for frame in range(3):
         write_obj(tmp_path / f"rising_{frame}.obj", sphere((1.6, 1.6, 0.6 + 0.5 * frame), 0.5, 6))
     write_obj(tmp_path / "Still.obj", sphere((1.0, 1.0, 1.0), 0.6, 4))
-    missing = command("run", "balls.lua")
+    missing = command("run", "balls.lua", "--in-process")
     assert missing.returncode == 3 and 'There is no object "Ball"' in missing.stderr
     objects = ("--object", "Ball=rising_#.obj")
     assert command("check", "balls.lua", *objects).stdout == "No problem found.\n"
     done = command("run", "balls.lua", *objects, "--in-process")
     assert done.stdout.splitlines()[:2] == ["false\t1.0\ttrue", "true\t1.0\ttrue"]
     for wrong in ("Ball", "Ball=", "=ball.obj"):
-        assert command("run", "balls.lua", "--object", wrong).returncode == 2
+        assert command("run", "balls.lua", "--object", wrong, "--in-process").returncode == 2

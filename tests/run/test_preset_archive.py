@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -277,3 +279,57 @@ def test_a_full_shelf_takes_nothing_half(tmp_path: Path, own: Path, monkeypatch:
         import_presets(path, own)
     assert error.value.code == "disk-full"
     assert list(own.iterdir()) == []
+
+
+def test_a_million_entries_are_refused_before_they_are_read(tmp_path: Path, own: Path) -> None:
+    """Only the list at the end, as long as a million entries make it; the entries themselves need not be there."""
+    entry = bytearray(zipped_bytes({"puff/script.lua": ""}))
+    at = entry.index(b"PK\1\2")
+    one = bytes(entry[at : entry.index(b"PK\5\6")])
+    count = 1_000_000
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count & 0xFFFF, count & 0xFFFF, count * len(one), at, 0)
+    (tmp_path / "p.zip").write_bytes(bytes(entry[:at]) + one * count + end)
+    tracemalloc.start()
+    try:
+        assert "it has more than 2000 entries" in refusal(tmp_path / "p.zip", own)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def test_the_longer_form_of_zip_is_refused(tmp_path: Path, own: Path) -> None:
+    content = zipped_bytes(dict(GOOD))
+    at = content.rindex(b"PK\5\6")
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, at, 1)
+    (tmp_path / "p.zip").write_bytes(content[:at] + locator + content[at:])
+    assert "it has more than 2000 entries" in refusal(tmp_path / "p.zip", own)
+
+
+@pytest.mark.parametrize("form", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_other_ways_to_pack_are_refused(tmp_path: Path, own: Path, form: int) -> None:
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", form) as archive:
+        for name, content in GOOD.items():
+            archive.writestr(name, content)
+    assert '"puff/preset.toml" is packed in a way that is not read' in refusal(tmp_path / "p.zip", own)
+
+
+def test_a_wrong_checksum_is_refused(tmp_path: Path, own: Path) -> None:
+    content = bytearray(zipped_bytes({**GOOD, "puff/script.lua": "-- hello hello"}, zipfile.ZIP_STORED))
+    content[content.index(b"hello")] ^= 1
+    (tmp_path / "p.zip").write_bytes(bytes(content))
+    assert "Bad CRC-32" in refusal(tmp_path / "p.zip", own)
+
+
+def test_a_name_as_long_as_a_zip_allows_is_cut_in_the_message(tmp_path: Path, own: Path) -> None:
+    for name in ("a" * 65000 + "/script.lua", "\x1b[2J\u202e" * 5000 + "/x/y"):
+        message = refusal(zipped(tmp_path / "p.zip", {name: "x"}), own)
+        assert len(message) < 600 and message.isprintable()
+
+
+def zipped_bytes(entries: dict[str, str], form: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", form) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import threading
 import tomllib
@@ -156,28 +154,3 @@ def test_V14_a_worker_is_a_program_of_its_own_beside_an_open_device(tmp_path) ->
     here.join()
     assert b"fluid_addon.run.worker" in words
     assert (told[-1]["exit_code"], events[-1]["exit_code"]) == (0, 130)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends Ctrl-C to a group of processes; Windows has groups of its own")
-def test_B15_ctrl_c_reaches_the_command_line_alone(tmp_path) -> None:
-    """The terminal sends it to its whole group; the worker is in none of them, and is asked to end."""
-    (tmp_path / "x.lua").write_text(TINY + "while true do end")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fluid_addon", "run", "x.lua", "--json", "--lua-seconds", "60"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    )
-    assert process.stdout
-    for line in process.stdout:
-        if json.loads(line)["event"] == "log":
-            break
-    os.killpg(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    kinds = [json.loads(line)["event"] for line in output.splitlines()]
-    assert process.returncode == 130, errors
-    assert kinds[-1] == "finished"
-    assert "KeyboardInterrupt" not in errors

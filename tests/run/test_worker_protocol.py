@@ -213,6 +213,13 @@ def test_signs_of_life_keep_a_quiet_worker(tmp_path, monkeypatch) -> None:
     assert (told[0]["exit_code"], told[0]["frames"], told[0]["files"]) == (0, 3, ["a", "b"])
 
 
+@needs_scripts
+def test_a_worker_that_hangs_after_its_last_word_is_ended(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(supervisor, "END_SECONDS", 0.3)
+    told = told_by(tmp_path, "finished(0, 3, ['a'])\ntime.sleep(600)")
+    assert [(event["event"], event["exit_code"]) for event in told] == [("finished", 0)]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="holds Python still by a function of the C library")
 def test_a_worker_whose_python_is_held_still_is_ended(tmp_path, monkeypatch) -> None:
     impatient(monkeypatch)

@@ -181,3 +181,14 @@ def test_V05_a_real_worker_that_loses_its_device_delivers_the_same_frames(tmp_pa
     assert [Path(name).name for name in told[-1]["files"]] == [f"smoke_{frame}.vdb" for frame in range(1, 7)]
     assert bake.damaged(checksums=True) == []
     assert len(bake.frames) == len(whole.frames) == 6
+
+
+def test_V06_a_real_worker_that_loses_its_device_again_names_the_kernel(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(FAULTS_VARIABLE, fault_text("device.submit", 3, more=True))
+    run = WorkerRun(RunRequest("smoke.lua", source=SMOKE, output=str(tmp_path / "out")))
+    told = list(run.events())
+    run.close()
+    assert kinds(told).count("restarted") == 1
+    (item,) = [event["diagnostics"][0] for event in told if event["event"] == "error"]
+    assert (item["code"], told[-1]["exit_code"]) == ("device-lost", 4)
+    assert '"grow"' in item["message"]

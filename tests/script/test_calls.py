@@ -252,7 +252,7 @@ sim:run(options)
 """
 
 
-def test_l15_two_processes_send_the_same_bytes() -> None:
+def test_L15_two_processes_send_the_same_bytes() -> None:
     program = (
         "import sys\n"
         "from fluid_addon.script import LuaContext, host\n"

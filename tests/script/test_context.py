@@ -112,7 +112,7 @@ def test_d57_a_context_closed_in_a_call_stops_its_script(lua) -> None:
     assert lua.engines[0].closed
 
 
-def test_l17_a_script_cannot_be_started_inside_another(lua) -> None:
+def test_L17_a_script_cannot_be_started_inside_another(lua) -> None:
     codes = []
 
     def act(method: str) -> None:
@@ -191,7 +191,7 @@ def test_a_caught_error_of_the_engine_is_its_text_and_raised_again_it_is_itself(
 @pytest.mark.parametrize(
     "fault", [ValueError("broken"), SystemExit(3), RecursionError("too deep"), KeyError("x"), MemoryError()]
 )
-def test_l16_a_fault_of_ours_is_named_and_kept_and_cannot_be_caught(lua, fault: BaseException) -> None:
+def test_L16_a_fault_of_ours_is_named_and_kept_and_cannot_be_caught(lua, fault: BaseException) -> None:
     def act(method: str) -> None:
         if method == "step":
             raise fault
@@ -218,7 +218,7 @@ def test_an_error_of_the_engine_keeps_its_cause(lua) -> None:
     assert isinstance(lua.error(STEP).__cause__, OSError)
 
 
-def test_l02_the_stack_shows_the_artists_functions_innermost_first(lua) -> None:
+def test_L02_the_stack_shows_the_artists_functions_innermost_first(lua) -> None:
     script = "local M = {}\nfunction M.inner()\n  error('deep')\nend\nlocal function outer()\n  M.inner()\nend\nouter()"
     (diagnostic,) = lua.error(script).diagnostics
     shown = [(place.line, place.label) for place in diagnostic.related]
@@ -274,7 +274,7 @@ def resident_mb() -> float:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("count", [250, pytest.param(1000, marks=pytest.mark.long)])
-def test_l20_runs_in_a_row_leave_nothing(count: int) -> None:
+def test_L20_runs_in_a_row_leave_nothing(count: int) -> None:
     good = STEP + "local t = {} for i = 1, 2000 do t[i] = {i} end"
     wrong = STEP + "sim:stepp(1)"
 

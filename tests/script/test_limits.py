@@ -33,7 +33,7 @@ end
         "pcall(pcall, coroutine.wrap(function() pcall(spin) end))",
     ],
 )
-def test_l04_l05_a_loop_is_stopped_at_its_own_line(lua, call: str) -> None:
+def test_L04_L05_a_loop_is_stopped_at_its_own_line(lua, call: str) -> None:
     error = lua.error(NESTED + call, seconds=0.1)
     place = error.diagnostics[0].place
     assert error.code == "lua-timeout"
@@ -41,13 +41,13 @@ def test_l04_l05_a_loop_is_stopped_at_its_own_line(lua, call: str) -> None:
     assert place.line in (2, 3)
 
 
-def test_l09_memory_that_is_caught_again_and_again_is_stopped(lua) -> None:
+def test_L09_memory_that_is_caught_again_and_again_is_stopped(lua) -> None:
     script = "local t = {}\nwhile true do\n  pcall(function() while true do t[#t + 1] = {} end end)\nend"
     assert lua.place(script, memory_mb=8).line == 3
     assert lua.code(script, memory_mb=8) == "lua-memory"
 
 
-def test_l08_memory_names_the_line_that_took_it(lua) -> None:
+def test_L08_memory_names_the_line_that_took_it(lua) -> None:
     assert lua.place("local s = 'x'\nfor i = 1, 100 do\n  s = s .. s\nend", memory_mb=8).line == 3
 
 
@@ -85,7 +85,7 @@ def test_time_in_a_call_that_fails_does_not_count(lua) -> None:
     "script",
     ["while true do end", "while true do pcall(function() while true do end end) end", "while true do print(1) end"],
 )
-def test_l07_cancel_ends_a_loop(lua, script: str) -> None:
+def test_L07_cancel_ends_a_loop(lua, script: str) -> None:
     cancel = threading.Event()
     timer = threading.Timer(0.05, cancel.set)
     timer.start()

@@ -239,6 +239,6 @@ def test_random_numbers_repeat(lua) -> None:
     assert first[0].split("\t")[0] == first[1]
 
 
-def test_l19_a_script_that_overwrites_libraries_harms_no_other(lua) -> None:
+def test_L19_a_script_that_overwrites_libraries_harms_no_other(lua) -> None:
     lua.run("string.format = nil math.floor = nil print = nil pcall = nil table.concat = nil string.rep = nil")
     assert lua.printed("print(math.floor(1.5), ('%d'):format(3), table.concat({1, 2}))") == ["1\t3\t12"]

@@ -12,6 +12,7 @@ import pytest
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.volumes.grid import Grid, Tiles
+from fluid_addon.volumes.grid_file import MAX_GRIDS
 from fluid_addon.volumes.nanovdb_layout import (
     FILE_GRID,
     FILE_HEADER,
@@ -138,6 +139,7 @@ def test_any_bytes_of_a_zipped_file_may_change(read, files, seed):
 HOSTILE = {
     "grid size of the directory": (FILE_HEADER.itemsize, "Q", 2**63),
     "grid size of the grid": (START + GRID.fields["grid_size"][1], "Q", 2**63),
+    "grid size, a little more": (FILE_HEADER.itemsize, "Q", 2**40),
     "stored size": (FILE_HEADER.itemsize + 8, "Q", 2**64 - 8),
     "name size": (member(FILE_GRID, "name_size", FILE_HEADER.itemsize), "I", 2**32 - 1),
     "number of grids": (member(FILE_HEADER, "grid_count", 0), "H", 65535),
@@ -162,7 +164,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_hostile_numbers_are_found_before_anything_is_allocated(read, files, what):
+def test_N02_N03_hostile_numbers_are_found_before_anything_is_allocated(read, files, what):
     data = patched(files["none"], *HOSTILE[what])
     tracemalloc.start()
     try:
@@ -175,7 +177,7 @@ def test_hostile_numbers_are_found_before_anything_is_allocated(read, files, wha
     assert peak < 4 * len(data)
 
 
-def test_a_child_that_points_to_its_own_parent_is_found(read, files):
+def test_N03_a_child_that_points_to_its_own_parent_is_found(read, files):
     table = UPPER + LAYOUT.upper.fields["table"][1]
     entries = np.frombuffer(files["none"], "<i8", 32**3, table)
     slot = int(np.flatnonzero(entries > 1000)[0])  # a link, not a tile
@@ -184,7 +186,7 @@ def test_a_child_that_points_to_its_own_parent_is_found(read, files):
     assert "points to lower nodes that are not there" in str(found)
 
 
-def test_a_child_that_two_parents_share_is_found(read, files):
+def test_N03_a_child_that_two_parents_share_is_found(read, files):
     data = files["none"]
     table = UPPER + LAYOUT.upper.itemsize + LAYOUT.upper.fields["table"][1]  # of the second upper node
     links = np.flatnonzero(np.frombuffer(data, "<i8", 32**3, table) > 1000)
@@ -193,7 +195,7 @@ def test_a_child_that_two_parents_share_is_found(read, files):
     assert read(bytes(patched(data, table + 8 * int(links[2]), "q", first))).code == "grid-file-corrupt"
 
 
-def test_a_zip_bomb_is_stopped_at_the_size_that_the_file_claims(read, files):
+def test_D16_a_zip_bomb_is_stopped_at_the_size_that_the_file_claims(read, files):
     bomb = zlib.compress(bytes(64 << 20), 9)
     head = bytearray(files["zip"][:START])
     struct.pack_into("<Q", head, FILE_HEADER.itemsize + 8, len(bomb) + 8)
@@ -217,7 +219,7 @@ def test_blosc_is_refused_by_name(read, files):
 
 
 @pytest.mark.parametrize("number", [8, 9, 13, 16, 17, 19, 20, 23, 26, 99])
-def test_types_that_no_field_can_hold_are_named(read, files, number):
+def test_D17_types_that_no_field_can_hold_are_named(read, files, number):
     found = read(bytes(patched(files["none"], START + GRID.fields["grid_type"][1], "I", number)))
     assert found.code == "grid-file-kind"
     assert {8: "Mask", 9: "Half", 20: "OnIndex", 99: "number 99"}.get(number, '"density" is') in str(found)
@@ -236,7 +238,7 @@ def test_a_grid_of_another_type_is_passed_over_unless_it_is_asked_for(tmp_path, 
 
 
 @pytest.mark.parametrize("version", [(31, 9, 0), (33, 0, 0)])
-def test_other_versions_are_refused_with_both_numbers(read, files, version):
+def test_N01_other_versions_are_refused_with_both_numbers(read, files, version):
     found = read(bytes(patched(files["none"], 8, "I", version_word(*version))))
     assert found.code == "grid-file-kind"
     assert ".".join(map(str, version)) in str(found)
@@ -253,14 +255,14 @@ def test_other_versions_are_refused_with_both_numbers(read, files, version):
         (b"GIF89a\0\0", "GIF89a"),
     ],
 )
-def test_other_files_are_recognised(read, files, magic, says):
+def test_N01_other_files_are_recognised(read, files, magic, says):
     found = read(magic + files["none"][8:])
     assert found.code in ("grid-file-kind", "grid-file-corrupt")
     assert says in str(found)
 
 
 @pytest.mark.parametrize("magic", [b"NanoVDB0", b"NanoVDB1"])
-def test_bare_grids_without_segments_are_read(read, files, magic):
+def test_N01_D17_bare_grids_without_segments_are_read_also_of_equal_names(read, files, magic):
     block = bytearray(files["none"][START:])
     block[:8] = magic
     grids = read(bytes(block) * 2)
@@ -272,7 +274,7 @@ def test_the_newer_magic_of_segments_is_read(read, files):
     assert read(b"NanoVDB2" + files["zip"][8:])[0].name == "density"
 
 
-def test_a_wrong_checksum_is_damage_in_old_files_and_in_new_ones(read, files):
+def test_N04_a_wrong_checksum_is_damage_in_old_files_and_in_new_ones(read, files):
     data = bytearray(files["none"])
     data[ROOT + 40] ^= 1  # the average; nothing else would notice
     assert "checksum" in str(read(bytes(data)))
@@ -287,7 +289,7 @@ def test_a_wrong_checksum_is_damage_in_old_files_and_in_new_ones(read, files):
     assert "checksum" in str(read(bytes(broken)))
 
 
-def test_no_checksum_is_fine(read, files):
+def test_N04_no_checksum_is_fine(read, files):
     assert read(bytes(patched(files["none"], START + 8, "Q", 2**64 - 1)))[0].name == "density"
 
 
@@ -313,3 +315,64 @@ def test_long_names_are_cut(read, files):
     entry = bytearray(files["none"][: START - 8])
     struct.pack_into("<I", entry, member(FILE_GRID, "name_size", FILE_HEADER.itemsize), 5000)
     assert read(bytes(entry) + b"y" * 5000 + files["none"][START:])[0].name == "y" * 1024
+
+
+def test_N02_a_zipped_grid_gets_memory_for_what_its_bytes_can_become(read, files):
+    """2^33 bytes are promised, within the limit; a thousand times what is stored is more than zlib can do."""
+    found, peak = measured(read, bytes(put_size(files["zip"], 2**33)))
+    assert found.code == "grid-file-corrupt" and "8,589,934,592 bytes that the file claims" in str(found)
+    assert peak < 4 << 20
+
+
+def put_size(data: bytes, size: int) -> bytearray:
+    result = bytearray(data)
+    struct.pack_into("<Q", result, FILE_HEADER.itemsize, size)
+    return result
+
+
+def measured(read, data: bytes):
+    """What reading gives, and the most memory that it took."""
+    tracemalloc.start()
+    try:
+        return read(data), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_N02_more_tiles_than_are_read_are_refused_before_they_are_collected(read, files, monkeypatch):
+    data = patched(files["none"], member(LAYOUT.root, "background", ROOT), "f", 0)
+    struct.pack_into("<f", data, member(LAYOUT.root, "background", ROOT), 0.125)  # now every tile differs from it
+    assert len(read(bytes(data))[0].tiles) > 60_000
+    monkeypatch.setattr("fluid_addon.volumes.grid_file.MAX_TILES", 1000)
+    found, peak = measured(read, bytes(data))
+    assert found.code == "grid-file-kind" and "tiles or more, and 1,000 is the most" in str(found)
+    assert peak < 2 * len(data) + (4 << 20)
+
+
+def test_D17_more_grids_than_anyone_has_are_refused(read, files):
+    block = bytearray(files["none"][START : START + GRID.itemsize])
+    struct.pack_into("<Q", block, GRID.fields["grid_size"][1], len(block))
+    struct.pack_into("<I", block, GRID.fields["grid_type"][1], 20)  # one that is passed over
+    found = read(bytes(block) * (MAX_GRIDS + 1))
+    assert found.code == "grid-file-kind" and f"more than {MAX_GRIDS:,} grids" in str(found)
+    found = read(bytes(block) * 20)
+    assert "none of its grids" in str(found) and len(str(found)) < 400
+
+
+def test_the_names_and_texts_of_a_file_are_cut_and_made_printable(read, files):
+    block = bytearray(files["none"][START:])
+    block[40 : 40 + 256] = b"a\n\x1b[2J\xe2\x80\xae\xff".ljust(256, b"z")
+    struct.pack_into("<II", block, 8, 0xFFFFFFFF, 0xFFFFFFFF)
+    (grid,) = read(bytes(block))
+    assert grid.name.startswith("a\\n\\x1b[2J\\u202e\ufffdzzz") and grid.name.isprintable()
+    block[40 : 40 + 256] = b"\x01" * 256
+    (grid,) = read(bytes(block))
+    assert len(grid.name) <= 1024 and grid.name.startswith("\\x01\\x01")
+
+
+def test_a_transform_that_nothing_could_be_computed_with_is_damage(read, files):
+    place = START + GRID.fields["map"][1] + 88
+    for number in (1e-300, 1e300, 1e16, 1e-16, float("inf")):
+        found = read(bytes(patched(files["none"], place, "d", number)))
+        assert found.code == "grid-file-corrupt" and "cannot be inverted" in str(found)
+    assert read(bytes(patched(files["none"], place, "d", 1e-9)))[0].name == "density"

@@ -81,7 +81,7 @@ def assert_same(found: Grid, grid: Grid, quantum: float = 0.0) -> None:
     st.sampled_from(["zip", "none"]),
 )
 @ONE_FOLDER
-def test_nanovdb(tmp_path, seed, kind, leaves, spread, tiles, compression):
+def test_N06_nanovdb(tmp_path, seed, kind, leaves, spread, tiles, compression):
     grid = sparse_grid(seed, kind, leaves, spread, tiles)
     write_nvdb(tmp_path / "g.nvdb", [grid], compression)
     (found,) = read_nvdb(tmp_path / "g.nvdb")
@@ -147,7 +147,7 @@ def test_tiles_of_all_sizes_through_nanovdb(tmp_path, rotated):
     assert found.active_count == 1 + 8**3 + 4096**3
 
 
-def test_several_grids_share_a_file_and_can_be_picked(tmp_path):
+def test_D17_several_grids_share_a_file_and_can_be_picked(tmp_path):
     grids = [sparse_grid(number, kind, 3, 9, True, f"grid{number}") for number, kind in enumerate(KINDS[:3])]
     write_nvdb(tmp_path / "g.nvdb", grids)
     for found, grid in zip(read_nvdb(tmp_path / "g.nvdb"), grids, strict=True):

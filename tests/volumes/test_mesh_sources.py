@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -100,3 +104,60 @@ def test_a_mesh_that_no_run_could_use_is_refused_by_name(tmp_path):
         writer.add("Ball", 7, points, cube(1).triangles)
     writer.discard()
     assert not writer.folder.exists()
+
+
+def captured_ball(folder: Path) -> MeshCaptureWriter:
+    writer = MeshCaptureWriter(folder / "capture")
+    writer.add("Ball", 0, cube(1).points.astype(np.float32), cube(1).triangles)
+    writer.finish()
+    return writer
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 3), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (999999999, 3), }",
+        "{'descr': '<f4', 'fortran_order': True, 'shape': (8, 3), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (4, 3), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (8, 3), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (24,), }",
+        "{'descr': __import__('os'), 'fortran_order': False, 'shape': (8, 3), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (8, 3), " + "(" * 100,
+    ],
+)
+def test_an_array_is_what_its_file_has_not_what_it_claims(tmp_path, head):
+    writer = captured_ball(tmp_path)
+    for path in writer.folder.glob("*.npy"):
+        data = path.read_bytes()
+        text = head.encode().ljust(117) + b"\n"
+        path.write_bytes(data[:8] + len(text).to_bytes(2, "little") + text + data[128:])
+    source = SceneMeshes(tmp_path, scene={"Ball": ""}, capture=str(writer.folder)).source("Ball")
+    tracemalloc.start()
+    try:
+        with pytest.raises(FluidError, match='The captured mesh of "Ball" cannot be read') as caught:
+            source.mesh(0)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert caught.value.code == "mesh-broken"
+
+
+def test_a_capture_names_no_file_outside_its_folder(tmp_path):
+    writer = captured_ball(tmp_path)
+    np.save(tmp_path / "outside.npy", np.zeros((4, 3), np.float32))
+    for name in ("../outside", str(tmp_path / "outside"), "", "nul\0", "x" * 32, "é" * 32):
+        index = {"format": 1, "objects": {"Ball": [[0, name, name]]}}
+        (writer.folder / INDEX).write_text(json.dumps(index))
+        with pytest.raises(FluidError, match="holds no captured meshes"):
+            SceneMeshes(tmp_path, scene={"Ball": ""}, capture=str(writer.folder))
+
+
+def test_an_array_that_is_a_zip_is_no_mesh(tmp_path):
+    writer = captured_ball(tmp_path)
+    for path in writer.folder.glob("*.npy"):
+        with path.open("wb") as file:
+            np.savez(file, points=np.zeros((4, 3), np.float32))
+    source = SceneMeshes(tmp_path, scene={"Ball": ""}, capture=str(writer.folder)).source("Ball")
+    with pytest.raises(FluidError, match="cannot be read"):
+        source.mesh(0)

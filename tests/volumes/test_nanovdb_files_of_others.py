@@ -59,7 +59,7 @@ def test_the_transform_maps_the_index_box_to_the_world_box_of_the_file(shared_da
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_written_again_has_the_same_tree_byte_by_byte(shared_data, tmp_path, name):
+def test_N06_a_file_written_again_has_the_same_tree_byte_by_byte(shared_data, tmp_path, name):
     """Order of nodes, masks, offsets, boxes, extremes, averages, deviations: all as NanoVDB itself writes them."""
     path = shared_data / f"{name}.nvdb"
     write_nvdb(tmp_path / "again.nvdb", read_nvdb(path))

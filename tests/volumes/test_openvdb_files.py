@@ -301,7 +301,7 @@ def test_grids_of_other_types_are_converted(library, tmp_path, make, kind, value
     assert found.active_count == grid.activeVoxelCount()
 
 
-def test_half_grids_say_so(library, tmp_path):
+def test_D17_half_grids_say_so(library, tmp_path):
     grid = library.FloatGrid(0.0)
     array = smoke() / np.float32(7)
     grid.copyFromArray(array)
@@ -322,7 +322,7 @@ def test_integers_beyond_32_bits_are_refused(library, tmp_path):
     assert caught.value.code == "grid-file-kind"
 
 
-def test_grids_without_a_name_of_equal_names_and_with_one_tree(library, tmp_path, rotated):
+def test_D17_grids_without_a_name_of_equal_names_and_with_one_tree(library, tmp_path, rotated):
     grids = []
     for name, value in (("", 1.0), ("a", 2.0), ("", 3.0), ("a", 4.0), ("a[1]", 5.0)):
         grid = library.FloatGrid(0.0)
@@ -355,7 +355,7 @@ def test_transforms_of_every_kind_come_back_exactly(tmp_path, matrix):
     np.testing.assert_array_equal(read_vdb(tmp_path / "f.vdb")[0].transform, matrix)
 
 
-def test_what_no_field_can_hold_is_passed_over_or_named(library, tmp_path):
+def test_D17_what_no_field_can_hold_is_passed_over_or_named(library, tmp_path):
     good, view = library.FloatGrid(), library.FloatGrid()
     good.name, view.name = "good", "view"
     view.transform = library.createFrustumTransform((0, 0, 0), (1, 1, 1), 0.5, 1.0, 1)

@@ -109,7 +109,7 @@ def test_what_blosc_packed_is_left_to_openvdb():
     assert (found.tile_values[1:] == OTHER).all()
 
 
-def test_a_zip_bomb_in_a_tree_is_stopped():
+def test_D16_a_zip_bomb_in_a_tree_is_stopped():
     stored = tree(6, ZIP, squeeze=True)
     whole = bytes(stored.tree.data.data)
     bomb = zlib.compress(bytes(1 << 24))
@@ -126,3 +126,54 @@ def test_a_zip_bomb_in_a_tree_is_stopped():
         tracemalloc.stop()
     assert caught.value.code == "grid-file-corrupt"
     assert peak < 4 << 20
+
+
+def test_D16_what_blosc_packed_must_say_of_itself_what_it_has_to_become():
+    stored = tree(6, BLOSC, squeeze=True)
+    whole = bytes(stored.tree.data.data)
+    at = whole.index(struct.pack("<2i", SLOTS * 4, SLOTS * 4))
+    for place, number in ((0, 2**31 - 1), (4, 0), (8, 16)):
+        changed = whole[: at + place] + struct.pack("<i", number) + whole[at + place + 4 :]
+        stored.tree = Cursor(Bytes(memoryview(changed), GridFile(Path("made.vdb"))))
+        with pytest.raises(FluidError, match="32,768 values of a node that are packed wrongly") as caught:
+            read_tree(stored)
+        assert caught.value.code == "grid-file-corrupt"
+
+
+def root_of(*uppers: tuple[int, int, int], tiles: tuple[tuple[int, int, int], ...] = ()) -> StoredGrid:
+    content = struct.pack("<ifII", 1, BACKGROUND, len(tiles), len(uppers))
+    content += b"".join(struct.pack("<3ifB", *place, OTHER, 1) for place in tiles)
+    for place in uppers:
+        content += struct.pack("<3i", *place) + mask() + mask() + b"\0"
+    data = Bytes(memoryview(content), GridFile(Path("made.vdb")))
+    return StoredGrid("g", "g", "float", False, "unknown", np.eye(4), MASKED, Cursor(data))
+
+
+def test_D15_a_root_that_openvdb_would_read_in_another_order_is_damage():
+    assert read_tree(root_of((0, 0, -4096), (0, 0, 0), tiles=((4096, 0, 0),))).active_count == 4096**3
+    for stored, says in (
+        (root_of((0, 0, 0), (0, 0, -4096)), "out of order"),
+        (root_of((0, 0, 0), (0, 0, 0)), "names a place twice"),
+        (root_of((0, 0, 0), tiles=((0, 0, 0),)), "names a place twice"),
+        (root_of(tiles=((8, 0, 0),)), "a tile in a wrong place"),
+    ):
+        with pytest.raises(FluidError, match=says) as caught:
+            read_tree(stored)
+        assert caught.value.code == "grid-file-corrupt"
+
+
+def test_D15_a_place_is_a_tile_or_a_node():
+    stored = tree(0, MASKED)
+    whole = bytearray(stored.tree.data.data)
+    whole[16 + 12] |= 1  # the first slot is a child, too
+    stored.tree = Cursor(Bytes(memoryview(bytes(whole)), GridFile(Path("made.vdb"))))
+    with pytest.raises(FluidError, match="a tile where there is a node"):
+        read_tree(stored)
+
+
+def test_D15_nodes_for_which_openvdb_would_take_gigabytes_are_refused(monkeypatch):
+    monkeypatch.setattr("fluid_addon.volumes.vdb_tree._MOST_NODE_BYTES", SLOTS * 4)
+    read_tree(root_of((0, 0, 0)))
+    with pytest.raises(FluidError, match="too many nodes for its leaves") as caught:
+        read_tree(root_of((0, 0, 0), (0, 0, 4096)))
+    assert caught.value.code == "grid-file-kind"

@@ -5,7 +5,8 @@
 local lua, border, env = ...
 local ask, encode, where = border.ask, border.encode, border.where
 local setmetatable, tonumber, type = lua.setmetatable, lua.tonumber, lua.type
-local gmatch = lua.string.gmatch
+local gmatch, sub = lua.string.gmatch, lua.string.sub
+local select, shown_value, objects, move = lua.select, border.order.shown, border.objects, lua.table.move
 
 local _ENV <const> = nil
 
@@ -45,7 +46,7 @@ for line in gmatch(border.vocabulary, "[^\n]+") do
   elseif kind == "property" then
     properties[name] = true
   else
-    local names = lua.table.move(words, 3, #words, 1, {})
+    local names = move(words, 3, #words, 1, {})
     argument_names[name] = names
     if kind == "method" then methods[name] = method(name, names) end
   end
@@ -64,7 +65,7 @@ end
 
 -- A key that a script asked for, as text for the host; longer than any that there is, it need not be whole.
 local function shown(name)
-  return lua.string.sub(border.order.shown(name), 1, 200)
+  return sub(shown_value(name), 1, 200)
 end
 
 local engine_metatable = read_only("An engine", function(self, name)
@@ -85,7 +86,7 @@ local constructors = {}
 
 function constructors.new(...)
   -- FluidEngine:new{…} is meant in the same way
-  if (...) ~= nil and (...) == env.FluidEngine then return constructors.new(lua.select(2, ...)) end
+  if (...) ~= nil and (...) == env.FluidEngine then return constructors.new(select(2, ...)) end
   return engine_of(ask("new", encode(argument_names.new, ...), where()))
 end
 
@@ -112,7 +113,7 @@ local function object_of(name)
     if member == "name" then return name end
     ask("unknown member of an object", shown(member), where())
   end))
-  border.objects[object] = name
+  objects[object] = name
   return object
 end
 

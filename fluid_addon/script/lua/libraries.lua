@@ -4,7 +4,8 @@
 
 local lua, border, patterns = ...
 local ask, where, settle, settled = border.ask, border.where, border.settle, border.settled
-local error, next, pcall, rawget, rawlen, select = lua.error, lua.next, lua.pcall, lua.rawget, lua.rawlen, lua.select
+local error, next, pcall, rawget, rawlen, rawset = lua.error, lua.next, lua.pcall, lua.rawget, lua.rawlen, lua.rawset
+local select = lua.select
 local setmetatable, tonumber, tostring, type, xpcall =
   lua.setmetatable, lua.tonumber, lua.tostring, lua.type, lua.xpcall
 local raw_getmetatable, load = lua.raw_getmetatable, lua.load
@@ -46,7 +47,6 @@ end
 -- ===== string
 
 local strings = copy(string)
-strings.dump = nil
 
 function strings.rep(s, n, separator)
   if (type(s) == "string" or type(s) == "number") and tonumber(n) then
@@ -264,7 +264,7 @@ end
 
 local base = {
   assert = lua.assert, error = error, getmetatable = lua.getmetatable, ipairs = lua.ipairs, next = order.next,
-  pairs = order.pairs, rawequal = lua.rawequal, rawget = rawget, rawlen = rawlen, rawset = lua.rawset, select = select,
+  pairs = order.pairs, rawequal = lua.rawequal, rawget = rawget, rawlen = rawlen, rawset = rawset, select = select,
   tonumber = tonumber, type = type, _VERSION = lua.version,
   coroutine = coroutines, math = maths, string = strings, table = tables, utf8 = copy(utf8),
 }
@@ -294,7 +294,7 @@ function base.setmetatable(t, meta)
   end
   setmetatable(t, meta)
   -- When memory is freed is different in every run, so a script must not see it: weak tables keep what they hold.
-  if meta and rawget(meta, "__mode") ~= nil then lua.rawset(meta, "__mode", nil) end
+  if meta and rawget(meta, "__mode") ~= nil then rawset(meta, "__mode", nil) end
   return t
 end
 

@@ -294,6 +294,7 @@ local function walk_list(t, n, get)
       if value ~= nil then return i, value end
       i = i + 1
     end
+    return nil
   end, t, nil
 end
 

@@ -18,6 +18,8 @@ local getinfo, sethook = debug.getinfo, debug.sethook
 local co_create, co_resume, co_status = coroutine.create, coroutine.resume, coroutine.status
 local concat, find, gsub, sub = table.concat, string.find, string.gsub, string.sub
 
+string.dump = nil
+
 -- Whatever luaL_openlibs and lupa left behind: two tables hold it, and nothing else leads there.
 local loaded, globals = package.loaded, _G
 for name in next, loaded do loaded[name] = nil end

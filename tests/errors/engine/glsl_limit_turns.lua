@@ -1,0 +1,11 @@
+sim = FluidEngine.new{domain_size = {8, 8, 8}}
+sim:add_field("density", Format.R32F, 0)
+sim:add_stencil("march", {
+    inputs = {"density"},
+    outputs = {"density_new"},
+    code = [[
+        float v = 0.0;
+        for (int i = 0; i < 70000; i++) { v += 1.0; }
+        WriteField("density_new", idx, v);
+    ]]
+})
