@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import bpy
@@ -26,7 +26,7 @@ from . import bakes, domain_box, parameters, scene_capture, simulation, trust, v
 from .preferences import settings
 from .unfinished import Unfinished
 
-__all__ = ["PRESET", "RUNS", "start", "stop", "wait"]
+__all__ = ["PRESET", "RUNS", "start", "stop", "unfinished", "wait"]
 
 RUNS = RunQueue()
 
@@ -66,7 +66,7 @@ def start(
     if RUNS.is_running(own.token) and not resume:
         simulation.give_own_token(found)
     chosen = settings()
-    left = _unfinished(found) if resume else None
+    left = unfinished(found) if resume else None
     folder = bakes.folder_for_a_run(found, chosen) if verb == "run" else bakes.cache_folder(chosen)
     if verb == "run":
         trust.remember(own.text)
@@ -111,8 +111,8 @@ def _check_that_it_may_run(found: bpy.types.Object) -> None:
         raise fail("untrusted-script", message, "Read it, then press Run Simulation and trust it.")
 
 
-def _unfinished(found: bpy.types.Object) -> Unfinished:
-    """What there is to resume, on the disk as it is now."""
+def unfinished(found: bpy.types.Object) -> Unfinished:
+    """What there is to resume, on the disk as it is now. Raises checkpoint-missing where there is nothing."""
     bakes.look_again(found)
     left = bakes.unfinished(found)
     if left is None:
@@ -236,7 +236,7 @@ def _ask_about_changes(found: bpy.types.Object) -> None:
     windows = bpy.context.window_manager.windows
     if not bpy.app.background and windows:
         window = next((window for window in windows if window.scene in found.users_scene), windows[0])
-        with bpy.context.temp_override(window=window):
+        with bpy.context.temp_override(window=window), suppress(RuntimeError):  # else the panel's button asks
             bpy.ops.fluid_addon.resume_changed("INVOKE_DEFAULT", name=found.name)
 
 

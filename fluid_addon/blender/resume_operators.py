@@ -9,7 +9,7 @@ import bpy
 from bpy.props import EnumProperty
 
 from ..diagnostics import FluidError
-from . import bakes, live, trust
+from . import live, trust
 from .package import say
 from .run_operators import OfSimulation
 from .wrapped_text import font_size, wrap
@@ -59,10 +59,11 @@ class FLUID_ADDON_OT_resume_changed(OfSimulation, bpy.types.Operator):  # noqa: 
     )
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        found = self.simulation(context)
-        left = bakes.unfinished(found) if found is not None else None
-        if left is None:
-            return self.execute(context)
+        try:
+            found = self.there(context)
+            left = live.unfinished(found)
+        except FluidError as error:
+            return say(self, error)
         state = live.RUNS.state(found.fluid_addon.token)
         errors = state.errors if state is not None else []
         room = (_WIDTH - _MARGIN) * context.preferences.system.ui_scale

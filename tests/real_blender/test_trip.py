@@ -6,6 +6,7 @@ What is seen on the way are the pictures of docs/quickstart.md.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from tests.real_blender.conftest import PICTURES, arrange_for_a_picture
 from tests.real_blender.screen import Screen
 from tests.real_blender.simulations import wait_for_frames
-from tests.real_blender.window import Blender, wait_for
+from tests.real_blender.window import Blender, settings_of_its_own, wait_for
 
 RESOLUTION, FRAMES = 64, 60
 SMOKE = "bpy.data.objects['Smoke plume']"
@@ -36,6 +37,39 @@ def install(blender: Blender, package: Path) -> None:
         patience=120.0,
     )
     blender.wait_for("EXTENSION in bpy.context.preferences.addons")
+
+
+def test_B13_installed_run_and_uninstalled_without_a_trace(program: str, package: Path, tmp_path: Path) -> None:
+    """The zip in a profile that is clean: what it says on the way, and what is left of it."""
+    home, extension = tmp_path / "home", "blender/extensions/user_default/fluid_addon"
+
+    def blender(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = settings_of_its_own(home)
+        done = subprocess.run(
+            [program, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+        )
+        assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+        return done
+
+    def enabled() -> list[str]:
+        asked = "import bpy; print('enabled:', *(name for name in bpy.context.preferences.addons.keys()))"
+        (line,) = [line for line in blender("-b", "--python-expr", asked).stdout.splitlines() if "enabled:" in line]
+        return line.split()[1:]
+
+    before = enabled()
+    done = blender("--command", "extension", "install-file", "-r", "user_default", "--enable", str(package))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [name for name in enabled() if name not in before] == ["bl_ext.user_default.fluid_addon"]
+    command = ("--command", "fluid_addon")
+    assert blender(*command, "presets", "smoke_plume", "smoke.lua").returncode == 0
+    done = blender(*command, "run", "smoke.lua", "--frames", "1-2", "--param", "resolution=24")
+    assert (done.returncode, "error" in done.stderr) == (0, False), done.stderr
+    assert len(list(tmp_path.glob("bakes/*/*.vdb"))) == 2
+    done = blender("--command", "extension", "remove", "user_default.fluid_addon")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert enabled() == before, "the preferences are clean"
+    assert not (home / extension).exists()
+    assert "fluid" not in " ".join(str(file) for file in (home / "blender").rglob("*") if file.is_file())
 
 
 def test_a_new_users_trip(new_user: Blender, package: Path) -> None:
