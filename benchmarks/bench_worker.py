@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fluid_addon.faults import FAULTS_VARIABLE, fault_text
 from fluid_addon.run import RunRequest, WorkerRun
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.grid import Grid
@@ -56,6 +57,7 @@ STATES: dict[str, tuple[str, str | None, float]] = {
     "reading a .vdb": ("sim = FluidEngine.new{grid_file = 'big.vdb'}\nsim:step(1)", "started", 0.15),
     "reading a .nvdb": ("sim = FluidEngine.new{grid_file = 'big.nvdb'}\nsim:step(1)", "started", 0.15),
     "in a loop of Lua": ("print('begun')\nwhile true do end", "log", 0.1),
+    "between two workers": (FRAMES.replace("TURNS", "1"), "restarted", 0.0),
     "inside Lua's C code": ("print('begun')\nlocal x = ('a'):rep(31000):find('.-b')", "log", 0.2),
 }
 
@@ -71,6 +73,8 @@ def files_of(folder: Path, size: int) -> None:
 
 
 def begun(folder: Path, source: str, until: str | None, wait: float) -> tuple[WorkerRun, list[Event]]:
+    if until == "restarted":
+        os.environ[FAULTS_VARIABLE] = fault_text("device.submit", 9)
     run = WorkerRun(
         RunRequest(
             "script.lua",
@@ -80,6 +84,7 @@ def begun(folder: Path, source: str, until: str | None, wait: float) -> tuple[Wo
             lua_seconds=600,
         )
     )
+    os.environ.pop(FAULTS_VARIABLE, None)  # what comes after a restart is undisturbed
     told: list[Event] = []
     while until is not None and not any(event["event"] == until for event in told):
         told += run.poll()

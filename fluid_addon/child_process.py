@@ -52,7 +52,20 @@ _NEEDED = re.compile(
                 "__GL_*",
                 "__VK_*",
             ),
-            *("RADV_*", "ACO_*", "AMD_DEBUG", "AMDVLK_*", "ANV_*", "INTEL_DEBUG", "NVK_*", "NAK_*", "TU_*", "PAN_*"),
+            *(
+                "RADV_*",
+                "ACO_*",
+                "AMD_DEBUG",
+                "AMD_VULKAN_ICD",
+                "VULKAN_SDK",
+                "AMDVLK_*",
+                "ANV_*",
+                "INTEL_DEBUG",
+                "NVK_*",
+                "NAK_*",
+                "TU_*",
+                "PAN_*",
+            ),
             *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "MVK_*", "METAL_*"),
             *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
             "FLUID_SCRIPT_*",
@@ -96,7 +109,7 @@ def search_path() -> list[str]:
             return 0
         return 1 if all((Path(path) / f"{package}.dist-info").is_dir() for package in PACKAGES) else 2
 
-    return sorted((path for path in sys.path if path), key=place)
+    return sorted((os.path.abspath(path) for path in sys.path if path), key=place)  # noqa: PTH100 - a zip may end it
 
 
 def child_flags(*, background: bool = False) -> int:

@@ -91,6 +91,7 @@ def _build_parser(prog: str, epilog: str | None) -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="one event a line instead of a progress bar")
     run.add_argument("--lua-seconds", metavar="S", type=float, default=10.0, help="limit of Lua between engine calls")
     run.add_argument("--lua-memory", metavar="MB", type=int, default=512, help="limit of the script's memory")
+    run.add_argument("--memory", metavar="MB", type=int, help="limit of a worker process (what leaves room to others)")
     check = verbs.add_parser("check", help="every problem of a script, nothing run")
     check.add_argument("script", metavar="SCRIPT.lua")
     _add_object_option(check)
@@ -126,6 +127,8 @@ def _run(arguments: argparse.Namespace) -> int:
     first, last = _frames(arguments.frames) if arguments.frames else (None, None)
     if arguments.lua_seconds <= 0 or arguments.lua_memory <= 0:
         raise _usage("The limits of Lua have to be above 0.")
+    if arguments.memory is not None and arguments.memory <= 0:
+        raise _usage("The limit of memory has to be above 0.")
     if not arguments.checkpoint_seconds >= 0:
         raise _usage("The seconds between checkpoints cannot be below 0.")
     if arguments.accept_changes and not arguments.resume:
@@ -141,6 +144,7 @@ def _run(arguments: argparse.Namespace) -> int:
         gpu_count=arguments.gpu_count,
         lua_seconds=arguments.lua_seconds,
         lua_memory_mb=arguments.lua_memory,
+        memory_mb=arguments.memory,
         accept_changes=arguments.accept_changes,
         checkpoint_seconds=arguments.checkpoint_seconds,
     )

@@ -226,7 +226,7 @@ class BlockSource(Reads):
             after = self.loops + len(noticed)
             noticed.append(Noticed(after, [f"wildest_{x}{z} + 1u" for x, z in inside]))
         if self.loops:
-            noticed.append(Noticed("max(fs_turned, 0)", ["(fs_turned < 0 ? 0u : FS_NOWHERE)"]))
+            noticed.append(Noticed("max(fs_turned, 0)", ["(fs_turns > FS_MOST_TURNS ? FS_NOWHERE : 0u)"]))
         yield from status_checks(noticed, places)
 
     def _floats(self) -> list[tuple[str, Field]]:

@@ -9,11 +9,11 @@ from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
-from ..diagnostics import did_you_mean, fail
+from ..diagnostics import FluidError, did_you_mean, fail
 from ..gpu.compiler import CompileError, Compiler
 from ..gpu.structure import StructureError, check_stencil
 from .block import Block
-from .body import Body, rewrite_body
+from .body import Body, place_in_code, rewrite_body
 from .compile_errors import explain, further_errors, wrong_structure
 from .domain import Domain
 from .field import DOMAIN, Field, Value, check_name, check_staggered, check_value, find_field, parse_format
@@ -161,6 +161,8 @@ class Declarations:
         source = generate(definition, body, self.fields, constants, largest, self.storage)
         try:
             spirv = self._compile(source, definition.name)
+        except FluidError as error:
+            raise error.at(place_in_code(definition, 0)) from error
         except StructureError as error:
             raise wrong_structure(error, definition) from error
         except CompileError as error:

@@ -3,8 +3,8 @@
 
 A device has no way to end a loop that goes on. Drivers may take one without an end for undefined behaviour, a desktop
 resets the card after two seconds, and versions of lavapipe leave the loops of a shader after 65,535 turns of all of
-them together without a word, for several voxels at once. So every loop has an end here: a plain one by its own numbers, any other by
-a count of the voxel's turns, which stops the run where it is used up.
+them together without a word, for several voxels at once. So every loop has an end here: a plain one by its own numbers,
+any other by a count of the voxel's turns, which stops the run where it is used up.
 """
 
 from __future__ import annotations

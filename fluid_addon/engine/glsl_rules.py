@@ -47,9 +47,7 @@ _REFUSED_START = re.compile("|".join(_REFUSED_STARTS))
 _OPAQUE = re.compile(
     r"[iu]?(image|sampler|texture)(1D|2D|3D|Cube|Buffer)\w*|sampler(Shadow)?|subpassInput\w*|atomic_uint"
 )
-_WIDE = re.compile(
-    r"double|d(vec|mat)[234]|([iu]|float)?(int|float|[iuf]?\d*vec|mat)?(8|16|64)_t|[fiu](8|16|64)(vec|mat)"
-)
+_WIDE = re.compile(r"double|(u?int|float)(8|16|64)_t|(d|[fiu](8|16|64))(vec|mat)[234](x[234])?")
 _OWNED = re.compile(r"fs_|FS_|gl_|GL_|.*__|main\Z")
 _CALLED = ("stencil", "locate", "voxel_index")  # functions around the code; as a variable the name is free
 _OWN_VOXEL = ("idx", "coord")

@@ -125,7 +125,8 @@ def generate(
     text += ["    fs_status_words fs_status;", *places.members(list(elsewhere.values())), "};"]
     text += [f'#include "{places.include}"', '#include "locate.glsl"']
     if body.is_watched:
-        text += [f"const int FS_MOST_TURNS = {MOST_TURNS};", '#include "watch.glsl"']
+        bounds = f"const int FS_MOST_TURNS = {MOST_TURNS}, FS_LOOPS = {len(body.loops)};"
+        text += [bounds, '#include "watch.glsl"']
     for field in named.values():
         text += voxel_load(field, block)
         text += readers(field, body, lattices[field.resolution], places)

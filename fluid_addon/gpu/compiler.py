@@ -75,7 +75,7 @@ class Compiler:
         source: str,
         headers: dict[str, str] | None = None,
         name: str = "",
-        check: Callable[[bytes], None] = check_kernel,
+        check: Callable[[bytes], object] = check_kernel,
     ) -> bytes:
         """SPIR-V of a compute shader.
 

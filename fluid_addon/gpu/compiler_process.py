@@ -20,6 +20,7 @@ from .compiler_child import SPIRV
 __all__ = ["CompilerLostError", "CompilerProcess", "ShaderRefusedError", "shared_compiler"]
 
 SECONDS = 10.0  # for one shader; the largest of ours takes a tenth of one
+START_SECONDS = 60.0  # until the child is ready: a tenth of one, but for a disk that sleeps or a scanner that looks on
 _LAST_WORDS = 200  # characters
 #: What a Python of ours needs of its surroundings, and nothing else.
 _KEPT = frozenset(
@@ -62,33 +63,38 @@ class CompilerProcess:
         request = json.dumps([source, headers]).encode()
         with self._turn:
             process = self._started()
-            late = threading.Event()
-
-            def give_up() -> None:
-                late.set()
-                process.kill()
-
-            timer = threading.Timer(self._seconds, give_up)
-            timer.daemon = True
-            timer.start()
-            try:
-                kind, content = _exchange(process, request)
-            except (OSError, EOFError):
-                timer.cancel()
-                raise CompilerLostError(self._ending(late.is_set())) from None
-            except BaseException:  # an interrupt: an answer that comes later is none to the next request
-                process.kill()
-                self._ending(late=False)
-                raise
-            finally:
-                timer.cancel()
+            kind, content = self._answer(process, self._seconds, len(request).to_bytes(4, "little") + request)
         if kind == SPIRV:
             return content
         raise ShaderRefusedError(content.decode("utf-8", "replace"))
 
+    def _answer(self, process: subprocess.Popen[bytes], seconds: float, request: bytes = b"") -> tuple[bytes, bytes]:
+        """What the child says to a request. Raises CompilerLostError when it dies over it, or takes too long."""
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(seconds, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            return _exchange(process, request)
+        except (OSError, EOFError):
+            timer.cancel()
+            ending = self._ending()
+            raise CompilerLostError(f"took longer than {seconds:g} seconds" if late.is_set() else ending) from None
+        except BaseException:  # an interrupt: an answer that comes later is none to the next request
+            process.kill()
+            self._ending()
+            raise
+        finally:
+            timer.cancel()
+
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
-            self._ending(late=False)  # it was ended between two shaders
+            self._ending()  # it was ended between two shaders
         if self._process is None:
             environment = {name: value for name, value in child_environment().items() if name.upper() in _KEPT}
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
@@ -105,9 +111,10 @@ class CompilerProcess:
             except OSError as error:
                 self._errors.close()
                 raise CompilerLostError(f"could not be started: {error.strerror or error}") from error
+            self._answer(self._process, START_SECONDS)
         return self._process
 
-    def _ending(self, late: bool) -> str:
+    def _ending(self) -> str:
         """Bury the child; how it ended."""
         process, errors = self._process, self._errors
         assert process is not None and errors is not None, "there is a child to bury"
@@ -125,21 +132,19 @@ class CompilerProcess:
         errors.seek(max(0, errors.tell() - 8192))
         words = _last_words(errors.read().decode("utf-8", "replace"))
         errors.close()
-        if late:
-            return f"took longer than {self._seconds:g} seconds"
         return f"ended: {words}" if words else f"ended with code {code}"
 
     def close(self) -> None:
         """End the child, if there is one."""
         with self._turn:
             if self._process is not None:
-                self._ending(late=False)
+                self._ending()
 
 
 def _exchange(process: subprocess.Popen[bytes], request: bytes) -> tuple[bytes, bytes]:
-    """Send a request and wait for its answer. Raises OSError or EOFError where the other side is gone."""
+    """Send a request, if there is one, and wait for an answer. Raises OSError or EOFError where nobody is there."""
     assert process.stdin is not None and process.stdout is not None, "both are pipes"
-    process.stdin.write(len(request).to_bytes(4, "little") + request)
+    process.stdin.write(request)
     process.stdin.flush()
     head = process.stdout.read(5)
     length = int.from_bytes(head[1:], "little")

@@ -16,11 +16,15 @@ __all__ = ["guarded_locals"]
 
 _GLSL, _UMIN = "GLSL.std.450", 38  # its instruction set, and the smaller of two unsigned numbers
 _LOCAL = (Storage.FUNCTION, Storage.PRIVATE)
-#: Instructions inside functions whose second word is no result: they have none, or no type.
-_NO_RESULT = frozenset((0, 8, 56, 62, 63, 64, 224, 225, 228, *range(246, 256), 317, 4416, 5380))
-
-
+#: Instructions that have no result, or none with a type.
+_NO_RESULT = frozenset(
+    (*range(20), *range(20, 41), 56, 62, 63, 64, 71, 72, 224, 225, 228, *range(246, 256), 317, 4416, 5380)
+)
 _VALUES = frozenset((*range(41, 53), Op.VARIABLE))  # constants of all kinds, and global variables
+
+_LOOKED_AT = frozenset(
+    (*range(Op.TYPE_BOOL, Op.TYPE_POINTER + 1), *_VALUES, Op.EXT_INST_IMPORT, Op.MEMORY_MODEL, Op.FUNCTION)
+) | {Op.ACCESS_CHAIN, Op.IN_BOUNDS_ACCESS_CHAIN, Op.VECTOR_EXTRACT_DYNAMIC, Op.VECTOR_INSERT_DYNAMIC}
 
 
 @dataclass
@@ -28,7 +32,6 @@ class _Module:
     """What is known of a module, and what is to be added to it.
 
     Attributes:
-        types: the type of each value by its id; for a pointer into local memory see `inside`.
         inside: what a pointer into local memory points to, by its id.
         added: instructions to be put before the first function.
         glsl: the id of the imported instruction set, which is added where it is missing.
@@ -36,9 +39,9 @@ class _Module:
 
     words: list[int]
     known: dict[int, Instruction] = field(default_factory=dict)
-    types: dict[int, int] = field(default_factory=dict)
     inside: dict[int, int] = field(default_factory=dict)
     added: list[int] = field(default_factory=list)
+    _types: dict[int, int] = field(default_factory=dict)
     _made: dict[tuple[int, ...], int] = field(default_factory=dict)
     glsl: int = 0
     adds_import: bool = False
@@ -54,6 +57,14 @@ class _Module:
     def new_id(self) -> int:
         self.words[BOUND] += 1
         return self.words[BOUND] - 1
+
+    def type_of(self, value: int) -> int:
+        """The type of a value, by its id."""
+        if not self._types:
+            for found in instructions(self.words):
+                if found.code not in _NO_RESULT and len(found.operands) > 1:
+                    self._types[found.operands[1]] = found.operands[0]
+        return self._types[value]
 
     def uint(self) -> int:
         """The id of the type of unsigned numbers."""
@@ -90,30 +101,35 @@ class _Module:
 
 def guarded_locals(spirv: bytes) -> bytes:
     """A module whose locals start as zero, and whose computed indices into them lie inside."""
-    module = _Module(module_words(spirv))
-    result: list[int] = []
-    functions: int | None = None
-    imports = 0
-    for found in instructions(module.words):
-        if functions is None and found.code == Op.FUNCTION:
-            functions = len(result)
-        if functions is None:
+    words = module_words(spirv)
+    module = _Module(words)
+    edits: list[tuple[int, int, list[int]]] = []  # place, words there before, words instead
+    functions = imports = 0
+    for found in instructions(words, _LOOKED_AT):
+        if found.code == Op.FUNCTION:
+            functions = functions or found.place
+        elif found.code == Op.MEMORY_MODEL:
+            imports = found.place
+        elif not functions:
             _learn(module, found)
-        elif found.code not in _NO_RESULT and len(found.operands) > 1:
-            module.types[found.operands[1]] = found.operands[0]
-        if found.code == Op.MEMORY_MODEL:
-            imports = len(result)
-        words = _guarded(module, found, module.words[found.place : found.place + 1 + len(found.operands)])
-        if functions is None:  # what a global variable starts as stands before it
-            result += module.added
-            module.added.clear()
-        result += words
-    if functions is not None:
-        result[functions:functions] = module.added
+        before = words[found.place : found.place + 1 + len(found.operands)]
+        after = _guarded(module, found, before)
+        if after is not before:
+            added: list[int] = []
+            if not functions:  # what a global variable starts as stands before it
+                added, module.added = module.added, []
+            edits.append((found.place, len(before), [*added, *after]))
+    edits.append((functions, 0, module.added))
     if module.adds_import:
         name = [int.from_bytes(f"{_GLSL}\0\0\0"[i : i + 4].encode(), "little") for i in range(0, len(_GLSL) + 1, 4)]
-        result[imports:imports] = [(2 + len(name)) << 16 | Op.EXT_INST_IMPORT, module.glsl, *name]
-    return module_bytes([*module.words[:HEADER], *result])
+        edits.append((imports, 0, [(2 + len(name)) << 16 | Op.EXT_INST_IMPORT, module.glsl, *name]))
+    result: list[int] = []
+    done = 0
+    for place, length, instead in sorted(edits):
+        result += words[done:place]
+        result += instead
+        done = place + length
+    return module_bytes([*result, *words[done:]])
 
 
 def _learn(module: _Module, found: Instruction) -> None:
@@ -124,7 +140,6 @@ def _learn(module: _Module, found: Instruction) -> None:
         module.known[found.operands[0]] = found
     elif found.code in _VALUES:
         module.known[found.operands[1]] = found
-        module.types[found.operands[1]] = found.operands[0]
 
 
 def _guarded(module: _Module, found: Instruction, words: list[int]) -> list[int]:
@@ -133,7 +148,7 @@ def _guarded(module: _Module, found: Instruction, words: list[int]) -> list[int]
     if found.code in (Op.ACCESS_CHAIN, Op.IN_BOUNDS_ACCESS_CHAIN) and found.operands[2] in module.inside:
         return _chain(module, found, words)
     if found.code in (Op.VECTOR_EXTRACT_DYNAMIC, Op.VECTOR_INSERT_DYNAMIC):
-        return _inside(module, words, -1, module.types[found.operands[2]])
+        return _inside(module, words, -1, module.type_of(found.operands[2]))
     return words
 
 

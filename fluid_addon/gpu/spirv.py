@@ -6,9 +6,9 @@ Numbers and layouts are those of the SPIR-V Specification 1.6, 2.3 "Physical Lay
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -75,12 +75,11 @@ class Storage(IntEnum):
     PHYSICAL = 5349
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """`place` is that of its first word in the module; `operands` are the words behind it."""
 
     code: int
-    operands: Sequence[int]
+    operands: list[int]
     place: int
 
 
@@ -95,18 +94,19 @@ def module_bytes(words: Sequence[int]) -> bytes:
     return np.array(words, np.uint32).tobytes()
 
 
-def instructions(words: Sequence[int]) -> Iterator[Instruction]:
-    """The instructions in order.
+def instructions(words: list[int], codes: Collection[int] | None = None) -> Iterator[Instruction]:
+    """The instructions in order, or those of some codes.
 
     Raises:
         ValueError: one has no length, or reaches beyond the end.
     """
-    place = HEADER
-    while place < len(words):
+    place, size = HEADER, len(words)
+    while place < size:
         code, length = words[place] & 0xFFFF, words[place] >> 16
-        if not 0 < length <= len(words) - place:
+        if not 0 < length <= size - place:
             raise ValueError(f"the instruction at word {place} has {length} words")
-        yield Instruction(code, words[place + 1 : place + length], place)
+        if codes is None or code in codes:
+            yield Instruction(code, words[place + 1 : place + length], place)
         place += length
 
 

@@ -41,6 +41,12 @@ _REFUSED = {
     Op.DEMOTE: "a discard",
 }
 
+_LOOKED_AT = (
+    frozenset((Op.CAPABILITY, Op.EXTENSION, Op.ENTRY_POINT, Op.DECORATE, Op.CONSTANT, Op.VARIABLE, *_REFUSED))
+    | frozenset(range(Op.TYPE_BOOL, Op.TYPE_POINTER + 1))
+    | frozenset((Op.LOOP_MERGE, Op.CONTROL_BARRIER, *range(Op.ATOMIC_FIRST, Op.ATOMIC_LAST + 1)))
+)
+
 
 class StructureError(Exception):
     """A kernel declares what none may. `local_bytes` where its arrays are too large, else 0."""
@@ -56,7 +62,7 @@ class Structure:
 
     Attributes:
         blocks: (set, binding) of each uniform block.
-        storages: storage classes of variables, and how many have each.
+        storages: storage classes of its variables.
         local_bytes: of the arrays that an invocation has for itself.
         odd: what no kernel may have, in words.
     """
@@ -66,7 +72,7 @@ class Structure:
     entries: list[str] = field(default_factory=list)
     builtins: list[str] = field(default_factory=list)
     blocks: list[tuple[int, int]] = field(default_factory=list)
-    storages: dict[str, int] = field(default_factory=dict)
+    storages: set[str] = field(default_factory=set)
     local_bytes: int = 0
     loops: int = 0
     barriers: int = 0
@@ -75,14 +81,13 @@ class Structure:
 
     def text(self) -> str:
         """On one line, for people and for comparing."""
-        storages = [f"{name} {count}" for name, count in sorted(self.storages.items())]
         parts = {
             "capabilities": self.capabilities,
             "extensions": self.extensions,
             "entries": self.entries,
             "builtins": self.builtins,
             "blocks": [f"{s}.{b}" for s, b in self.blocks],
-            "variables": storages,
+            "variables": sorted(self.storages),
             "loops": [str(self.loops)],
             "barriers": [str(self.barriers)],
             "atomics": [str(self.atomics)],
@@ -100,7 +105,7 @@ def structure_of(spirv: bytes) -> Structure:
     found = Structure()
     decorations: dict[int, dict[int, int]] = {}
     known: dict[int, Instruction] = {}
-    for each in instructions(words):
+    for each in instructions(words, _LOOKED_AT):
         code, operands = each.code, each.operands
         if code == Op.CAPABILITY:
             found.capabilities.append(_NAMES.get(operands[0], f"capability {operands[0]}"))
@@ -136,7 +141,7 @@ def _variable(found: Structure, each: Instruction, known: dict[int, Instruction]
     except ValueError:
         name = f"storage class {storage}"
         found.odd.append(name)
-    found.storages[name] = found.storages.get(name, 0) + 1
+    found.storages.add(name)
     if storage == Storage.UNIFORM:
         found.blocks.append((decorations.get(_SET, -1), decorations.get(_BINDING, -1)))
     elif storage in (Storage.FUNCTION, Storage.PRIVATE):
@@ -165,8 +170,8 @@ def _bytes(kind: int, known: dict[int, Instruction]) -> int | None:
     return 8 if found.code == Op.TYPE_POINTER else 4
 
 
-def check_kernel(spirv: bytes) -> None:
-    """Raises StructureError unless a module is a kernel as `kernel.py` runs them."""
+def check_kernel(spirv: bytes) -> Structure:
+    """What a module declares. Raises StructureError unless it is a kernel as `kernel.py` runs them."""
     try:
         found = structure_of(spirv)
     except (ValueError, KeyError, IndexError) as error:
@@ -184,16 +189,17 @@ def check_kernel(spirv: bytes) -> None:
         odd.append(f"the entry points {', '.join(found.entries) or 'none'}")
     if odd:
         raise StructureError(f"has {odd[0]}, which no kernel may have")
+    return found
 
 
-def check_stencil(spirv: bytes) -> None:
-    """Raises StructureError unless a module is a kernel that is made of an artist's code."""
-    check_kernel(spirv)
-    found = structure_of(spirv)
+def check_stencil(spirv: bytes) -> Structure:
+    """The same for a kernel that is made of an artist's code."""
+    found = check_kernel(spirv)
     if Storage.WORKGROUP.name.lower() in found.storages or found.barriers:
         raise StructureError("has memory that invocations share, which no stencil may have")
     if found.local_bytes > LOCAL_BYTES:
         raise StructureError(f"has {found.local_bytes} bytes of arrays", found.local_bytes)
+    return found
 
 
 def validate(spirv: bytes) -> str | None:

@@ -12,7 +12,7 @@ import subprocess
 import threading
 from dataclasses import dataclass
 
-from .child import child_command, child_environment, child_flags
+from ..child_process import child_command, child_environment, child_flags
 
 __all__ = ["Answer", "Inquiry"]
 

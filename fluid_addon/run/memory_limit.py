@@ -38,5 +38,5 @@ class MemoryLimit:
         return fail(
             "worker-memory",
             f"The run holds {human_bytes(held)} of memory; it may hold {human_bytes(self.bytes)}.",
-            "Finished frames are kept. Use a smaller domain, a sparse one, or fewer fields, or allow more.",
+            "Finished frames are kept. Use a smaller domain, a sparse one, or fewer fields. --memory allows more.",
         )

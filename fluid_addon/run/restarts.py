@@ -47,7 +47,7 @@ class Restarts:
             return None
         self._lost_at.append(frame)
         message, self.held = self.held["diagnostics"][0]["message"], None
-        resume = so_far.bake if so_far.checkpoint else None
+        resume = so_far.bake if so_far.checkpoint else self._request.resume
         again = dataclasses.replace(self._request, resume=resume, careful=True)
         where = "its last checkpoint" if resume else "its start, as there is no checkpoint yet"
         text = f"{message} The run begins once more from {where}."

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from ..diagnostics import CODES
 from .events import Event
+from .protocol import ProtocolError
 
 __all__ = ["SoFar"]
+
+#: Characters of the paths of a run's frames. A million of them have less.
+MOST_OF_PATHS = 256 << 20
 
 #: What a worker is doing once it has told an event of this kind.
 _DOING = {
@@ -39,6 +43,7 @@ class SoFar:
         self.reading: str | None = None
         self._codes: list[str] = []
         self._files: dict[str, None] = {}
+        self._size = 0  # of their paths
         self._finished: Event | None = None
 
     def start_again(self, *, keep_bake: bool) -> None:
@@ -58,6 +63,7 @@ class SoFar:
         return any(CODES[code].value == status for code in self._codes if code in CODES)
 
     def add(self, event: Event) -> None:
+        """Take the next event in. Raises ProtocolError for more frames than a run can have."""
         self.doing = _DOING.get(event["event"], self.doing)
         match event["event"]:
             case "progress" | "resumed":
@@ -65,6 +71,9 @@ class SoFar:
                 self.doing = f"computing frame {self.frames + 1}"
             case "frame":
                 self._files[event["path"]] = None
+                self._size += len(event["path"])
+                if self._size > MOST_OF_PATHS:
+                    raise ProtocolError(f"{len(self._files):,} frames")
             case "bake":
                 self.bake = event["folder"]
             case "reading":
@@ -77,8 +86,6 @@ class SoFar:
                 self._finished, self.exit_code = event, event["exit_code"]
                 self.frames = max(self.frames, event["frames"])
                 self._files.update(dict.fromkeys(event["files"]))
-        if event["event"] == "resumed":
-            self.checkpoint = True
 
     def finished(self, code: int) -> Event:
         """The last event: that of the worker, or in its place."""

@@ -204,9 +204,9 @@ class WorkerRun:
             return
         try:
             event = check_event(message)
+            self._so_far.add(event)
         except ProtocolError as error:
             raise _broken(error) from error
-        self._so_far.add(event)
         if event["event"] == "finished" or (self._verb == "run" and self._restarts.holds(event)):
             return
         self._tell(event, size)

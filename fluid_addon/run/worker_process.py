@@ -14,8 +14,8 @@ import tempfile
 import threading
 from typing import Any
 
+from ..child_process import child_command, child_environment, child_flags
 from ..diagnostics import FluidError, fail
-from .child import child_command, child_environment, child_flags
 from .isolation import FOLDER_PREFIX
 from .process_figures import processor_seconds
 from .protocol import MessageWriter, ProtocolError, inheritable_handle, read_sized

@@ -89,8 +89,12 @@ class Modules:
 
 
 def _is_inside(folder: Path, path: Path) -> bool:
-    """Whether there is such a file, and it lies in the folder once links are followed."""
+    """Whether there is such a file, spelled just so, and it lies in the folder once links are followed."""
     try:
-        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+            return False
+        # Some file systems find "Helpers.lua" as "helpers.lua"; a script that relies on it runs on no other.
+        parts = [path, *path.parents[: len(path.relative_to(folder).parts) - 1]]
+        return all(any(found.name == part.name for found in part.parent.iterdir()) for part in parts)
     except (OSError, RuntimeError):
         return False

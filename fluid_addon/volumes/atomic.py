@@ -36,7 +36,9 @@ __all__ = [
     "atomic_write",
     "disk_point",
     "disk_problem",
+    "flush_folder",
     "free_space",
+    "goes_with_process",
     "process_lives",
     "probe_disk",
     "remove_parts",
@@ -65,7 +67,7 @@ _PART = re.compile(r"\..+\.([0-9]{1,10})\.[0-9a-f]{16}\.part\Z", re.DOTALL)
 _RENAME_TRIES = 5
 _FIRST_WAIT = 0.05  # seconds; each further one is twice as long
 
-_parts: set[Path] = set()  # being written by this process
+_parts: set[Path] = set()  # files of this process that mean nothing without it
 
 
 def disk_point(point: str, path: Path) -> None:
@@ -101,7 +103,7 @@ def atomic_write(
         _replace(part, target)
         done = True
         try:
-            _flush_folder(target.parent)
+            flush_folder(target.parent)
         except OSError:
             if new:  # or it would be there, for all that is said
                 target.unlink()
@@ -113,6 +115,14 @@ def atomic_write(
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
         _parts.discard(part)
+
+
+def goes_with_process(path: Path, held: bool = True) -> None:
+    """Let `remove_parts` remove that file as well, or no more."""
+    if held:
+        _parts.add(path)
+    else:
+        _parts.discard(path)
 
 
 def remove_parts() -> None:
@@ -146,7 +156,7 @@ def _lives_elsewhere(process: int) -> bool:
 
 def process_lives(process: int) -> bool:
     """Whether a process of this machine goes on. On Windows always False: there, what it holds cannot be removed."""
-    if os.name == "nt":  # os.kill would end it
+    if os.name == "nt" or process <= 0:  # os.kill would end it, and 0 are all of a group
         return False
     try:
         os.kill(process, 0)
@@ -154,7 +164,7 @@ def process_lives(process: int) -> bool:
         return True
     except (OSError, OverflowError):
         return False
-    return process > 0
+    return True
 
 
 def free_space(folder: Path) -> int | None:
@@ -243,8 +253,8 @@ def _busy(target: Path, error: OSError) -> FluidError:
     )
 
 
-def _flush_folder(folder: Path) -> None:
-    """Bring the new name to the disk as well. Windows cannot open folders and needs it not, as some file systems."""
+def flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk. Windows cannot open folders and needs it not, as some file systems."""
     disk_point("disk.folder", folder)
     if os.name == "nt":
         return

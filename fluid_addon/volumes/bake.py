@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from typing import Any
 
 from .. import VERSION as CREATOR_VERSION
 from ..diagnostics import FluidError, fail
-from .atomic import disk_point, disk_problem, free_space, remove_stale_parts, write_bytes_atomically
+from .atomic import disk_point, disk_problem, flush_folder, free_space, remove_stale_parts, write_bytes_atomically
 from .bake_lock import LOCK, BakeLock
 from .checkpoint import CHECKPOINT, CheckpointSummary, CheckpointWriter, listed_checkpoints, write_checkpoint
 from .export_path import MANIFEST, checked_export_path, inside, timeline_frame
@@ -48,6 +49,7 @@ class Bake:
         self._list = FrameList(frames)
         self._last_size = frames[-1].size if frames else 0
         self._owned: BakeLock | None = None
+        self._saving = threading.Lock()
 
     @classmethod
     def create(
@@ -208,25 +210,31 @@ class Bake:
         """
         earlier = self.checkpoints
         path = self.folder / f"frame_{frame:06d}-{secrets.token_hex(4)}{CHECKPOINT}"
-        with write_checkpoint(path) as writer:
+
+        def announce(part: Path) -> None:  # a file that is not on the list is never deleted
+            self._list_checkpoints([*earlier, CheckpointSummary(path.name, frame, part.stat().st_size)])
+
+        with write_checkpoint(path, announce) as writer:
             write(writer)
-        added = CheckpointSummary(path.name, frame, path.stat().st_size)
-        self._keep_checkpoints([*earlier, added][-keep:])
-        return added
+        self._keep_checkpoints(self.checkpoints[-keep:])
+        return CheckpointSummary(path.name, frame, path.stat().st_size)
 
     def finish(self) -> None:
         """The run has come to its end: there is nothing to go on with. Raises disk-full and disk-error."""
-        self._head["finished"] = True
+        self._head = {**self._head, "finished": True}
         self._keep_checkpoints([])
 
     def _keep_checkpoints(self, staying: list[CheckpointSummary]) -> None:
-        """List these and no others, and delete what was listed and is no more."""
-        leaving = {found.path for found in self.checkpoints} - {found.path for found in staying}
-        self._head["checkpoints"] = [asdict(found) for found in staying]
+        """Delete the others, and list these; what cannot be deleted stays on the list."""
+        for found in self.checkpoints:
+            if found not in staying:
+                with contextlib.suppress(OSError, FluidError):
+                    inside(self.folder, checked_export_path(found.path)).unlink(missing_ok=True)
+        self._list_checkpoints(self.checkpoints)
+
+    def _list_checkpoints(self, found: list[CheckpointSummary]) -> None:
+        self._head = {**self._head, "checkpoints": [asdict(each) for each in found]}
         self._save()
-        for name in sorted(leaving):
-            with contextlib.suppress(OSError, FluidError):  # a file that stays takes room, and does no harm
-                inside(self.folder, checked_export_path(name)).unlink(missing_ok=True)
 
     def copy_to(self, cache: Path, staying: Collection[str], head: Mapping[str, Any]) -> Bake:
         """A new bake with some of the files of this one, as links of the file system where it has them.
@@ -318,7 +326,8 @@ class Bake:
             raise
 
     def _save(self) -> None:
-        write_bytes_atomically(self.folder / MANIFEST, self._list.text(self._head))
+        with self._saving:  # the one thread adds frames, another one checkpoints: the later list is the one that stays
+            write_bytes_atomically(self.folder / MANIFEST, self._list.text(self._head))
 
     def _is_saved(self) -> bool:
         """Whether the manifest on the disk says what this bake says, for all that its writing failed at the end."""
@@ -341,6 +350,8 @@ def _new_folder(cache: Path, slug: str) -> Path:
         try:
             disk_point("disk.make", folder)
             folder.mkdir(parents=True)
+            with contextlib.suppress(OSError):  # then it lasts a little later
+                flush_folder(folder.parent)
         except FileExistsError:
             continue
         except OSError as error:

@@ -19,7 +19,7 @@ import weakref
 from pathlib import Path
 
 from ..diagnostics import FluidError, fail
-from .atomic import disk_point, process_lives
+from .atomic import disk_point, goes_with_process, process_lives
 
 __all__ = ["LOCK", "BakeLock"]
 
@@ -67,6 +67,7 @@ class BakeLock:
             os.write(descriptor, f"{os.getpid()} {platform.node()}\n".encode())
         except OSError:  # a full disk: it is ours all the same
             pass
+        goes_with_process(path)
         self.release = weakref.finalize(self, _let_go, path, descriptor, os.getpid())
 
 
@@ -130,6 +131,7 @@ def _refused(path: Path, process: int | None, machine: str) -> FluidError:
 def _let_go(path: Path, descriptor: int, process: int) -> None:
     if os.getpid() != process:  # a child that was forked off: the lock is its parent's
         return
+    goes_with_process(path, held=False)
     mine = os.fstat(descriptor)
     if os.name != "nt":  # before it is let go of, or the next owner's would be removed
         with contextlib.suppress(OSError):

@@ -13,7 +13,7 @@ import json
 import math
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,9 +117,9 @@ class CheckpointWriter:
 
 
 @contextmanager
-def write_checkpoint(path: Path) -> Iterator[CheckpointWriter]:
+def write_checkpoint(path: Path, announce: Callable[[Path], None] | None = None) -> Iterator[CheckpointWriter]:
     """Write a checkpoint that is there whole or not at all. Raises disk-full and disk-error."""
-    with atomic_write(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(path, announce=announce) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         yield CheckpointWriter(archive)
 
 

@@ -6,12 +6,14 @@ A path that is fine on one system and not on another is refused everywhere, so t
 
 from __future__ import annotations
 
+import contextlib
 import re
 import stat
 import unicodedata
 from pathlib import Path, PurePosixPath
 
 from ..diagnostics import FluidError, fail
+from .atomic import disk_point, flush_folder
 
 __all__ = [
     "LAST_FRAME",
@@ -34,15 +36,15 @@ _DEEPEST = 16
 _FORBIDDEN = '<>:"|?*\\'
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+\Z")
-_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[A-Za-z0-9_-]{1,16}){0,3}\Z")
+_PLAIN = re.compile(r"(?!con|prn|aux|nul|com|lpt|manifest)[a-z0-9_-]{1,80}(\.[a-z0-9_-]{1,16}){0,3}\Z", re.I | re.ASCII)
 #: Letters that show nothing, beside the categories of characters that never do.
 _BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 
 
 def checked_export_path(relative: str) -> tuple[str, ...]:
     """The parts of a relative path that a script names, folders first. Raises export-path, saying what is wrong."""
-    if _is_plain(relative):
-        return tuple(relative.split("/"))
+    if _PLAIN.match(relative):  # most are: a long bake has many
+        return (relative,)
     if not relative:
         raise _refused(relative, "is empty")
     if len(relative) > _LONGEST_PATH:
@@ -74,13 +76,6 @@ def checked_export_path(relative: str) -> tuple[str, ...]:
     return parts
 
 
-def _is_plain(relative: str) -> bool:
-    """Whether there is nothing to look for: of most names, and soon told, for a long bake has many."""
-    parts = relative.split("/")
-    few = len(relative) <= _LONGEST_PATH and len(parts) <= _DEEPEST and relative.lower() != MANIFEST
-    return few and all(_PLAIN.match(part) and not _DEVICE.match(part) for part in parts)
-
-
 def inside(folder: Path, parts: tuple[str, ...], make_folders: bool = False) -> Path:
     """The file at `parts` inside `folder`, reached without following a link. Raises export-path where a part of the way
     is a link or no folder, or where the file exists and is none; OSError if a folder cannot be made."""
@@ -92,7 +87,10 @@ def inside(folder: Path, parts: tuple[str, ...], make_folders: bool = False) -> 
         except FileNotFoundError:
             if last or not make_folders:
                 return folder.joinpath(*parts)
+            disk_point("disk.make", path)
             path.mkdir(exist_ok=True)
+            with contextlib.suppress(OSError):  # then it lasts a little later
+                flush_folder(path.parent)
             mode = path.lstat().st_mode
         if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
             what = "a link" if stat.S_ISLNK(mode) else "a file" if stat.S_ISREG(mode) else "not a file"

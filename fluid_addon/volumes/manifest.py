@@ -39,14 +39,14 @@ _LARGEST = 256 << 20  # bytes
 _LATEST = 1e18  # seconds
 _LARGEST_FILE, _LARGEST_CRC32, _LARGEST_FLOAT = 1 << 62, (1 << 32) - 1, sys.float_info.max
 
-#: What each entry has: key, types, largest value of those that are counted from 0.
-_ENTRY: tuple[tuple[str, tuple[type, ...], int | None], ...] = (
-    ("path", (str,), None),
-    ("frame", (int, NoneType), LAST_FRAME),
-    ("time", (int, float), None),
-    ("size", (int,), _LARGEST_FILE),
-    ("crc32", (int,), _LARGEST_CRC32),
-    ("grids", (dict,), None),
+#: What each entry has.
+_ENTRY: tuple[tuple[str, tuple[type, ...]], ...] = (
+    ("path", (str,)),
+    ("frame", (int, NoneType)),
+    ("time", (float, int)),
+    ("size", (int,)),
+    ("crc32", (int,)),
+    ("grids", (dict,)),
 )
 
 
@@ -151,8 +151,10 @@ def read_manifest(folder: Path, checked: Checked | None = None) -> tuple[dict[st
     entries = content.get("frames")
     if not isinstance(entries, list):
         raise _corrupt(folder, "its manifest has no list of frames")
-    checked = {} if checked is None else checked
-    frames = [_checked_once(folder, number, entry, checked) for number, entry in enumerate(entries, 1)]
+    if checked is None:
+        frames = [_checked_frame(folder, number, entry) for number, entry in enumerate(entries, 1)]
+    else:
+        frames = [_checked_once(folder, number, entry, checked) for number, entry in enumerate(entries, 1)]
     if len({same_file_key(frame.path) for frame in frames}) != len(frames):
         raise _corrupt(folder, "its manifest names a file twice")
     return head, frames
@@ -172,21 +174,21 @@ def _checked_frame(folder: Path, number: int, entry: Any) -> BakedFrame:
     """JSON gives exact types, so that none of them is taken for another; a long bake has many entries."""
     if not isinstance(entry, dict):
         raise _corrupt(folder, f"entry {number} of its frames is none")
-    for key, kinds, largest in _ENTRY:
-        value = entry.get(key)
-        if type(value) not in kinds:
+    for key, kinds in _ENTRY:
+        if type(entry.get(key)) not in kinds:
             raise _corrupt(folder, f'entry {number} of its frames has no "{key}" that makes sense')
-        if largest is not None and not 0 <= (value or 0) <= largest:
-            raise _corrupt(folder, f'entry {number} of its frames has a "{key}" out of range')
-    relative, time, grids = entry["path"], entry["time"], entry["grids"]
+    relative, frame, time, size = entry["path"], entry.get("frame"), entry["time"], entry["size"]
+    crc32, grids = entry["crc32"], entry["grids"]
     try:
         checked_export_path(relative)
     except FluidError as error:
         raise _corrupt(folder, f"entry {number} of its frames cannot be in its folder: {error}") from error
-    if abs(time) > _LATEST:
-        raise _corrupt(folder, f'entry {number} of its frames has a "time" out of range')
-    if not all(type(kind) is str for kind in grids.values()):
-        raise _corrupt(folder, f"entry {number} of its frames has grids without a kind")
+    sound = 0 <= (frame or 0) <= LAST_FRAME and abs(time) <= _LATEST
+    if not (sound and 0 <= size <= _LARGEST_FILE and 0 <= crc32 <= _LARGEST_CRC32):
+        raise _corrupt(folder, f"entry {number} of its frames has a number out of range")
+    for kind in grids.values():
+        if type(kind) is not str:
+            raise _corrupt(folder, f"entry {number} of its frames has grids without a kind")
     if not all(len(name) <= LONGEST_TEXT and name.isprintable() for name in grids):
         raise _corrupt(folder, f"entry {number} of its frames has a grid whose name cannot be shown")
     measured = _checked_measured(entry["measured"]) if "measured" in entry else None
@@ -195,8 +197,7 @@ def _checked_frame(folder: Path, number: int, entry: Any) -> BakedFrame:
     following = _checked_following(entry["next"]) if "next" in entry else None
     if "next" in entry and following is None:
         raise _corrupt(folder, f'entry {number} of its frames has no "next" that makes sense')
-    size, crc32 = entry["size"], entry["crc32"]
-    return BakedFrame(relative, entry["frame"], float(time), size, crc32, grids, measured, following)
+    return BakedFrame(relative, frame, float(time), size, crc32, grids, measured, following)
 
 
 def _checked_following(entry: Any) -> tuple[int, int] | None:
@@ -212,12 +213,14 @@ def _checked_measured(entry: Any) -> Measured | None:
     peaks, level_sets, box = entry.get("peaks"), entry.get("level_sets"), entry.get("box")
     if not isinstance(peaks, dict) or not _are_finite(peaks.values()):
         return None
-    if not isinstance(level_sets, list) or not all(type(name) is str for name in level_sets):
+    if not isinstance(level_sets, list) or (level_sets and not all(type(name) is str for name in level_sets)):
         return None
     if not isinstance(box, list) or len(box) != 2:
         return None
     low, high = box
-    if not all(isinstance(corner, list) and len(corner) == 3 and _are_finite(corner) for corner in box):
+    if not (
+        isinstance(low, list) and isinstance(high, list) and len(low) == len(high) == 3 and _are_finite(low + high)
+    ):
         return None
     if not (low[0] <= high[0] and low[1] <= high[1] and low[2] <= high[2]):
         return None

@@ -56,7 +56,8 @@ def write_nvdb(
     """Write `grids` to `path`, atomically (see `atomic_write`, for `announce` as well). Raises export-field for a name
     that does not fit, disk-full, disk-error."""
     codec = {"zip": ZIP, "none": NONE}[compression]
-    with atomic_write(path, announce=announce) as part, part.open("wb") as file:
+    needed = sum(grid.leaf_values.nbytes for grid in grids)
+    with atomic_write(path, needed, announce) as part, part.open("wb") as file:
         for grid in grids:
             name = grid.name.encode()
             if len(name) > _LONGEST_NAME or b"\0" in name:

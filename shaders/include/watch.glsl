@@ -11,7 +11,9 @@ int fs_turned = -1; // the loop that had none left, the first one where there ar
 bool fs_turn(const int loop, const int weight) {
     fs_turns += weight;
     bool goes_on = fs_turns <= FS_MOST_TURNS;
-    fs_turned = goes_on || fs_turned >= 0 ? fs_turned : loop;
+    if (FS_LOOPS > 1) { // a kernel with one loop knows which it was, and does without a third of what counting costs
+        fs_turned = goes_on || fs_turned >= 0 ? fs_turned : loop;
+    }
     return goes_on;
 }
 

@@ -91,8 +91,8 @@ def test_B06_it_can_be_enabled_and_disabled_again_and_again(bpy, addon) -> None:
         assert added == [f"{NAME}.fluid_addon.blender.import_operator"]
         addon.unregister()
         assert not is_there(bpy)
-        assert what_blender_knows(bpy) == before
         assert timers_of(NAME) == []
+    assert what_blender_knows(bpy) == before
 
 
 def test_the_operator_imports_a_bake_by_its_manifest_or_its_folder(bpy, addon, new_bake) -> None:

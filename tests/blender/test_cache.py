@@ -293,6 +293,22 @@ def test_a_bake_that_is_being_written_is_not_freed(
     assert bpy.ops.fluid_addon.free_bake(name="Plume") == {"FINISHED"}
 
 
+def test_D07_a_bake_that_another_blender_writes_is_not_freed(bpy: Any, plume: Any, bake_of: Any, show: Any) -> None:
+    bake, older = bake_of(plume), bake_of(plume)
+    show(plume, bake)
+    bake.claim()
+    older.claim()
+    with pytest.raises(RuntimeError, match=rf'"{bake.folder.name}" is being written by process [0-9]+\.'):
+        bpy.ops.fluid_addon.free_bake(name="Plume")
+    bpy.ops.fluid_addon.free_unused()
+    assert bake.damaged() == older.damaged() == []
+    bake.release()
+    older.release()
+    assert bpy.ops.fluid_addon.free_bake(name="Plume") == {"FINISHED"}
+    bpy.ops.fluid_addon.free_unused()
+    assert not bake.folder.exists() and not older.folder.exists()
+
+
 def test_there_is_nothing_to_free_without_a_simulation(extension: Any, bpy: Any) -> None:
     for operator in (bpy.ops.fluid_addon.free_bake, bpy.ops.fluid_addon.open_bake_folder):
         with pytest.raises(RuntimeError, match='There is no simulation "Nobody"'):

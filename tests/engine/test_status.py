@@ -48,7 +48,7 @@ def spoilt(make_engine, define):
 
 
 @pytest.mark.parametrize("steps", [3, 4, 5, 12])
-def test_however_many_steps_are_under_way_the_first_bad_one_is_named(spoilt, steps):
+def test_G09_however_many_steps_are_under_way_the_first_bad_one_is_named(spoilt, steps):
     error = run_to_its_end(spoilt(), steps)
     assert error.code == "not-a-number"
     assert str(error) == '"burn" wrote NaN into "a" in frame 3 (step 3), first at voxel {2, 1, 5}.'
@@ -215,6 +215,89 @@ def test_a_velocity_that_becomes_nan_is_named_before_its_length_is_missed(make_e
     with pytest.raises(FluidError) as caught:
         engine.run(frames=3, substeps="auto")
     assert caught.value.code == "not-a-number"
+
+
+# ===== reads at places that are none
+
+COMPUTED = {
+    "a number beyond the last": ('ReadField("a", idx + (coord == ivec3(3, 2, 5) ? 1000 : 0))', "{3, 2, 5}"),
+    "a number below the first": ('ReadField("a", coord.y == 4 ? -1 : idx + 0)', "{0, 4, 0}"),
+    "a number without a sign": ('ReadField("a", uint(idx) + (coord.z == 7 ? 4000000000u : 0u))', "{0, 0, 7}"),
+    "a position that is NaN": ('SampleField("a", vec3(coord) / (coord.z == 6 ? time - time : 1.0))', "{0, 0, 6}"),
+    "a position that is infinite": ('SampleField("a", vec3(1.0, exp(100.0 * float(coord.x)), 1.0))', "{1, 0, 0}"),
+    "a value kept between": ('ClampField("a", vec3(coord) + (coord.x > 4 ? 1e38 * 10.0 : 0.0), 1.0)', "{5, 0, 0}"),
+}
+STORED = {"dense": {}, "slabs": {"gpu_count": 2}, "leaves": {"sparse": True}}
+
+
+@pytest.mark.parametrize("what", COMPUTED)
+def test_a_read_at_no_place_is_noted_once_with_its_voxel_and_the_run_goes_on(make_engine, define, what):
+    read, voxel = COMPUTED[what]
+    notes: list[str] = []
+    engine = make_engine((6, 5, 8), environment=EngineEnvironment(note=notes.append))
+    engine.add_field("a", Format.R32F, 1)
+    engine.add_stencil(define("look", f'WriteField("a_new", idx, frame < 2 ? 1.0 : max({read}, 0.5));', "a", "a_new"))
+    for _ in range(6):
+        engine.step(0.1)
+    engine.finish()
+    assert notes == [
+        f'"look" read a field at a place that is none in frame 2 (step 2), first at voxel {voxel}: '
+        "a number beyond the last voxel, or a position that is NaN or infinite."
+    ]
+    assert engine.frame == 6
+
+
+@pytest.mark.parametrize("storage", STORED)
+def test_however_fields_are_stored_the_same_voxel_is_noted(make_engine, define, storage):
+    notes: list[str] = []
+    environment = EngineEnvironment(note=notes.append)
+    engine = make_engine((16, 8, 16), environment=environment, boundary="periodic", **STORED[storage])
+    engine.add_field("a", Format.R32F, 1)
+    engine.activate(low=(0, 0, 0), high=(1.6, 0.8, 1.6))
+    far = "frame > 2 && coord.x == 9 ? exp(1000.0) : 0.0"
+    code = f'WriteField("a_new", idx, SampleField("a", vec3(coord) + ({far})));'
+    engine.add_stencil(define("look", code, "a", "a_new"))
+    engine.add_stencil(define("spoil", 'WriteField("a", idx, sqrt(time > 0.35 ? -1.0 : 1.0));', outputs="a"))
+    with pytest.raises(FluidError):  # another word beside it ends the run as ever
+        for _ in range(6):
+            engine.step(0.1)
+        engine.finish()
+    assert [note for note in notes if "look" in note] == [
+        '"look" read a field at a place that is none in frame 3 (step 3), first at voxel {9, 0, 0}: '
+        "a number beyond the last voxel, or a position that is NaN or infinite."
+    ]
+
+
+def test_G08_reads_far_outside_follow_the_boundary_rule_and_are_none_of_this(make_engine, define):
+    """What lies at a coordinate outside the domain is known: the background, the end's own voxel, or the other side."""
+    notes: list[str] = []
+    for boundary, expected in (("open", 2.0), ("clamp", 3.0), ("periodic", 3.0)):
+        engine = make_engine((6, 5, 8), environment=EngineEnvironment(note=notes.append), boundary=boundary)
+        engine.add_field("a", Format.R32F, 2)
+        engine.fill("a", 3)
+        code = """
+            float near = ReadField("a", coord + ivec3(-512, 0, 0)), far = ReadField("a", coord * 100000 + 70000);
+            WriteField("b", idx, max(max(near, far), SampleField("a", vec3(coord) - 1e30)));
+        """
+        engine.add_field("b", Format.R32F, 0)
+        engine.add_stencil(define("look", code, "a", "b"))
+        engine.step(0.1)
+        engine.finish()
+        assert (engine.array("b") == expected).all()
+    assert notes == []
+
+
+def test_frames_are_written_after_a_note(make_engine, define, tmp_path):
+    bake = Bake.create(tmp_path, "look", script_hash="", device="")
+    notes: list[str] = []
+    environment = EngineEnvironment(open_bake=lambda _device: bake, note=notes.append)
+    engine = make_engine(SIZE, environment=environment)
+    engine.add_field("a", Format.R32F, 1)
+    engine.add_stencil(define("look", 'WriteField("a_new", idx, ReadField("a", -1 - idx));', "a", "a_new"))
+    engine.run(frames=3, export="a_#.vdb")
+    engine.finish()
+    assert len(bake.frames) == 3
+    assert len(notes) == 1
 
 
 # ===== steps of any length

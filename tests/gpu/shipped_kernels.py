@@ -21,8 +21,8 @@ __all__ = ["SHIPPED"]
 
 Kernel = tuple[str, dict[str, str]]
 
-#: How a solver's grid may lie: whole, a slab, bricks of leaves, bricks of a slab.
-GRIDS = ("", "SLAB", "BRICK 8", "BRICK 8, HELD")
+#: How a solver's grid may lie, with faces or without: whole, a slab, bricks of leaves, bricks of a slab.
+GRIDS = ("", "FACES", "FACES, SLAB", "BRICK 8", "FACES, BRICK 8, HELD")
 #: Of each shader of the solver, the words for what it does.
 SOLVER = {
     "advance": ["ROWS 4"],
@@ -38,7 +38,7 @@ SOLVER = {
 }
 CODE = """
     vec3 p = vec3(coord) - dt * ReadField("v", idx);
-    float sum = SampleField("a", p) + SampleField("v", p).x + ClampField("half", p, params.gain).y;
+    float sum = SampleField("a", p) + SampleField("v", p).x + ClampField("half", p, vec3(params.gain)).y;
     for (int axis = 0; axis < 3; axis++) {
         ivec3 o = ivec3(axis == 0, axis == 1, axis == 2);
         sum += ReadField("a", coord + o) + ReadField("a", idx - axis) + Noise(p);
@@ -59,10 +59,8 @@ LOOPS = """
 
 def _solver() -> Iterator[tuple[str, Kernel]]:
     for shader, variants in SOLVER.items():
-        for variant, grid, faces in product(variants, GRIDS, ("", "FACES")):
-            if shader == "leaf_sums" and (faces or "SLAB" in grid or "HELD" in grid):
-                continue
-            words = [word for word in (*variant.split(", "), faces, *grid.split(", ")) if word]
+        for variant, grid in product(variants, GRIDS):
+            words = [word for word in (*variant.split(", "), *grid.split(", ")) if word]
             text = "".join(f"#define {word}\n" for word in words)
             yield f"{shader}: {', '.join(words)}", (shader_text(f"poisson/{shader}.comp"), {"variant": text})
 

@@ -106,7 +106,7 @@ def test_a_kernel_that_declares_more_is_refused(what: str) -> None:
 
 def test_bytes_that_are_no_module_are_refused() -> None:
     spirv = shared_compiler().compile(kernel("r.v[i] = 1.0;"), {})
-    for damaged in (spirv[:-4], spirv[:40], spirv[:20] + bytes(8) + spirv[28:]):
+    for damaged in (spirv[:-6], spirv[:40], spirv[:20] + bytes(8) + spirv[28:]):
         with pytest.raises(StructureError):
             check_kernel(damaged)
 

@@ -28,7 +28,7 @@ def fleet() -> list[DeviceInfo]:
     ]
 
 
-def test_the_best_kind_is_taken_and_the_first_of_it():
+def test_V01_the_best_kind_is_taken_and_the_first_of_it_a_processor_only_where_there_is_nothing_else():
     devices = fleet()
     assert choose(devices, None).name == "Radeon 780"
     assert choose(devices[:2], None).name == "Iris Xe"
@@ -58,7 +58,7 @@ def test_an_unknown_device_is_an_error_that_lists_what_is_there():
     assert '0 "llvmpipe"' in (caught.value.diagnostics[0].hint or "")
 
 
-def test_an_unusable_device_is_passed_over_and_refused_by_name():
+def test_V02_a_device_without_a_needed_feature_is_passed_over_and_refused_by_name():
     devices = fleet()
     devices[2] = dataclasses.replace(devices[2], missing=("scalarBlockLayout",))
     devices[3] = dataclasses.replace(devices[3], api=(1, 2))
@@ -69,7 +69,7 @@ def test_an_unusable_device_is_passed_over_and_refused_by_name():
 
 
 @pytest.mark.parametrize("broken", ["no driver", "no loader"])
-def test_without_vulkan_the_error_says_what_to_install(broken, tmp_path):
+def test_V01_without_vulkan_the_error_says_what_to_install(broken, tmp_path):
     environment = {**os.environ, "FLUID_SCRIPT_VALIDATION": "0"}
     prelude = ""
     if broken == "no driver":

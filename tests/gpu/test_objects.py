@@ -27,7 +27,7 @@ def use(engine: FluidEngine) -> None:
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.long)])
-def test_engines_leave_nothing_behind(count):
+def test_V13_engines_leave_nothing_behind(count):
     before = live_counts()
     for _ in range(count):
         engine = FluidEngine(domain_size=(4, 4, 4))
@@ -52,7 +52,7 @@ def test_an_engine_that_failed_on_its_way_leaves_nothing_behind():
 
 @pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.long)])
 @pytest.mark.parametrize("storage", [{"sparse": True}, {"gpu_count": 2}, {"gpu_count": 2, "sparse": True}])
-def test_engines_of_every_storage_leave_nothing_behind(storage, count):
+def test_V13_engines_of_every_storage_leave_nothing_behind(storage, count):
     before = live_counts()
     spread = 'WriteField("b_new", idx, ReadField("b", coord + ivec3(1, 0, 0)) + SampleField("b", vec3(coord) + 9.0));'
     for _ in range(count):
@@ -113,7 +113,7 @@ def test_a_plan_beyond_the_device_is_refused_with_both_numbers():
         device.close()
 
 
-def test_a_field_larger_than_one_allocation_is_refused_at_its_line():
+def test_V04_a_field_larger_than_one_allocation_is_refused_at_its_line():
     engine = FluidEngine(domain_size=(1024, 1024, 700))
     try:
         engine.add_field("small", Format.R16F, 0)
@@ -176,7 +176,7 @@ def test_a_damaged_cache_file_is_made_anew(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["x.spv"]
 
 
-def test_kernels_come_from_the_disk_cache_and_not_from_damage(tmp_path):
+def test_V18_kernels_come_from_the_disk_cache_and_not_from_damage(tmp_path):
     def run() -> None:
         engine = FluidEngine(domain_size=(4, 4, 4), environment=EngineEnvironment(cache=tmp_path))
         use(engine)
@@ -194,7 +194,7 @@ def test_kernels_come_from_the_disk_cache_and_not_from_damage(tmp_path):
     assert all(read_cached(tmp_path, p.name) for p in spirv), "damaged files were replaced"
 
 
-def test_a_pipeline_cache_of_another_driver_is_not_used(tmp_path):
+def test_V18_a_pipeline_cache_of_another_driver_is_not_used(tmp_path):
     device = Device()
     try:
         library = KernelLibrary(device, tmp_path)
@@ -214,7 +214,7 @@ def test_a_pipeline_cache_of_another_driver_is_not_used(tmp_path):
         device.close()
 
 
-def test_what_a_device_cannot_do_is_said_before_it_is_tried():
+def test_V02_what_a_device_cannot_do_is_said_before_it_is_tried():
     engine = FluidEngine(domain_size=(4, 4, 4))
     try:
         simulation = engine._simulation

@@ -10,6 +10,7 @@ from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDe
 from fluid_addon.faults import injected
 from fluid_addon.gpu.device import Device
 from fluid_addon.gpu.lifetime import left_counts, live_counts
+from fluid_addon.script import LuaContext
 from tests.gpu.small_engines import KINDS, passages, run
 
 QUICK = ("dense", "sparse", "two", "solver", "export")
@@ -96,6 +97,44 @@ def test_V03_a_device_that_refused_memory_takes_no_further_work(cache):
     finally:
         engine.close()
     assert live_counts() == {}
+
+
+GAS = """
+local gas = require("fluid.gas")
+sim = FluidEngine.new{domain_size = {16, 16, 24}, voxel_size = 0.1, sparse = SPARSE}
+gas.fields(sim, {"density", "temperature"})
+gas.emit(sim, {shape = gas.sphere{center = {0.8, 0.8, 0.4}, radius = 0.3}, fields = {density = 1, temperature = 1}})
+gas.obstacle(sim, {shape = gas.sphere{center = {0.8, 0.8, 1.4}, radius = 0.3}})
+gas.advect(sim, {fields = {"density", "temperature"}})
+gas.advect_velocity(sim)
+gas.buoyancy(sim, {temperature = 2})
+gas.project(sim)
+for frame = 1, 2 do sim:step(1 / 24) end
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("storage", ["false", "true"], ids=["dense", "sparse"])
+def test_V03_the_gas_library_with_all_its_buffers_leaves_nothing(storage):
+    fired = 0
+    for number in passages(exhaustive=False):
+        context = LuaContext()
+        context.bind_engine(FluidEngine)
+        with injected("memory.allocate", number) as armed:
+            try:
+                context.run_source(GAS.replace("SPARSE", storage), "gas.lua")
+            except FluidError as error:
+                assert error.code == "device-memory"
+                assert error.diagnostics[0].place is not None, "it says at which line"
+            else:
+                assert not armed.fired
+            finally:
+                context.close()
+        assert live_counts() == {}, number
+        if not armed.fired:
+            break
+        fired += 1
+    assert fired >= 5
 
 
 def test_a_device_that_cannot_be_opened_is_said():

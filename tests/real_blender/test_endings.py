@@ -51,7 +51,7 @@ def test_quitting_blender(running: Blender) -> None:
     assert running.wait_for_end() == 0
 
 
-def test_blender_killed(running: Blender) -> None:
+def test_B07_blender_killed(running: Blender) -> None:
     os.kill(running.process.pid, signal.SIGKILL)
     running.wait_for_end()  # the worker sees that nobody listens any more
 
@@ -105,7 +105,7 @@ def test_undo_of_what_made_the_simulation(blender: Blender) -> None:
     runs_again(blender)
 
 
-def test_deleting_the_object(running: Blender) -> None:
+def test_B09_deleting_the_object(running: Blender) -> None:
     running.tell(
         "with inside('VIEW_3D'):\n"
         "    bpy.ops.object.select_all(action='DESELECT')\n"
@@ -116,7 +116,7 @@ def test_deleting_the_object(running: Blender) -> None:
     runs_again(running)
 
 
-def test_renaming_object_and_text(running: Blender) -> None:
+def test_B09_renaming_object_and_text(running: Blender) -> None:
     running.tell("bpy.data.objects['Smoke'].name = 'Cloud'; bpy.data.texts['smoke.lua'].name = 'cloud.lua'")
     before = running.tell("newest(bpy.data.objects['Cloud'])")
     wait_for_frames(running, before + 3, "Cloud")
@@ -124,7 +124,7 @@ def test_renaming_object_and_text(running: Blender) -> None:
     no_worker_is_left(running)
 
 
-def test_disabling_the_addon(running: Blender) -> None:
+def test_B06_disabling_the_addon(running: Blender) -> None:
     running.tell("bpy.ops.preferences.addon_disable(module=EXTENSION)")
     no_worker_is_left(running)
     assert not running.tell("hasattr(bpy.types, 'FLUID_ADDON_OT_run_simulation')")

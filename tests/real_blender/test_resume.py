@@ -11,7 +11,7 @@ from tests.real_blender.conftest import PICTURES, Start, arrange_for_a_picture
 from tests.real_blender.simulations import ENDLESS, add, run, smoke, wait_for_frames
 from tests.real_blender.window import Blender, wait_for
 
-RESUME, STOP = r"fluid_addon\.resume_simulation\(", r"fluid_addon\.stop_simulation\("
+RESUME = r"fluid_addon\.resume_simulation\("
 SMOKE = "bpy.data.objects['Smoke']"
 LEFT = f"part('blender.bakes').unfinished({SMOKE}).frame"
 
@@ -27,11 +27,11 @@ def begin(blender: Blender) -> None:
 def resume_with_the_mouse(blender: Blender) -> int:
     """Press Resume, see the run go on, and stop it. Returns the frame that it went on from."""
     frame, files = blender.tell(f"[{LEFT}, newest({SMOKE})]")
-    button = blender.press("VIEW_3D", "UI", RESUME)
+    blender.press("VIEW_3D", "UI", RESUME)
     blender.wait_for(f"state({SMOKE}).stage.name == 'RUNNING'", 120.0)
     wait_for_frames(blender, files + 2)
     assert blender.tell(f"state({SMOKE}).resumes_from") == frame
-    blender.press("VIEW_3D", "UI", STOP, near=button)
+    blender.tell("with inside('VIEW_3D'): bpy.ops.fluid_addon.stop_simulation(name='Smoke')")
     blender.wait_for(f"state({SMOKE}).stage.name == 'STOPPED'")
     return int(frame)
 
@@ -39,7 +39,7 @@ def resume_with_the_mouse(blender: Blender) -> int:
 def test_resume_after_the_worker_was_killed(blender: Blender) -> None:
     blender.tell("bpy.data.objects.remove(bpy.data.objects['Cube'])")
     arrange_for_a_picture(blender)
-    add(blender, smoke(resolution=40, frames=ENDLESS))
+    add(blender, smoke(frames=ENDLESS))
     blender.show("VIEW_3D")
     begin(blender)
     (worker,) = blender.workers
@@ -52,12 +52,19 @@ def test_resume_after_the_worker_was_killed(blender: Blender) -> None:
     assert blender.tell(f"state({SMOKE}).bake") == bake
     assert blender.tell(LEFT) >= first
 
-    # A slider was moved: nothing goes on before the artist has chosen.
+
+def test_a_slider_was_moved_and_the_artist_is_asked(blender: Blender, tmp_path: Path) -> None:
+    add(blender, smoke(frames=ENDLESS))
+    blender.show("VIEW_3D")
+    begin(blender)
+    bake = blender.tell(f"state({SMOKE}).bake")
+    blender.tell("with inside('VIEW_3D'): bpy.ops.fluid_addon.stop_simulation(name='Smoke')")
+    blender.wait_for(f"state({SMOKE}).stage.name == 'STOPPED'")
     blender.tell(f"{SMOKE}['buoyancy'] = {SMOKE}['buoyancy'] + 1.0")
-    blender.press("VIEW_3D", "UI", RESUME)
+    blender.tell("with inside('VIEW_3D'): bpy.ops.fluid_addon.resume_simulation(name='Smoke')")
     blender.wait_for(f"[each['code'] for each in state({SMOKE}).errors] == ['checkpoint-mismatch']")
     blender.redraw()
-    blender.screen.picture(PICTURES / "blender_resume_changed.png")
+    blender.screen.picture(tmp_path / "dialog.png")  # over the 3D View; there is no other way to see it
     blender.screen.key("Escape")
     blender.redraw()
     assert blender.tell(f"state({SMOKE}).is_over")

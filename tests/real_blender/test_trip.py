@@ -170,4 +170,4 @@ def test_preferences(blender: Blender) -> None:
     blender.redraw()
     x, y, width, _ = blender.box("PREFERENCES")
     # From below the path of the file, which is one of this test.
-    blender.screen.picture(PICTURES / "blender_preferences.png", (x, y + 246, width, 384))
+    blender.screen.picture(PICTURES / "blender_preferences.png", (x, y + 246, width, 432))

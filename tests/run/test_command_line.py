@@ -126,6 +126,7 @@ def test_frames_choose_what_is_exported_and_where_it_ends(command, tmp_path):
         (("run", "missing.lua"), 2, "missing.lua"),
         (("run", "smoke.lua", "--frames", "9-3"), 2, "--frames 9-3"),
         (("run", "smoke.lua", "--param", "gain"), 2, "--param gain"),
+        (("run", "smoke.lua", "--memory", "0"), 2, "limit of memory"),
         (("run", "smoke.lua", "--param", "gain=11"), 3, "gain"),
         (("run", "smoke.lua", "--device", "no such"), 4, "no such"),
         (("run", "smoke.lua", "-o", "smoke.lua/below"), 5, "smoke.lua/below"),

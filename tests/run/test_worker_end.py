@@ -143,6 +143,11 @@ def test_L06_only_lua_itself_can_stall(tmp_path, monkeypatch) -> None:
     assert {error.diagnostics[0].place.line for error in seen[2:] if error} == {4}
 
 
+def test_time_in_which_nobody_listens_is_not_the_scripts() -> None:
+    with LuaContext(seconds=0.2, log=lambda _line: time.sleep(0.3)) as context:
+        context.run_source("print(1) for i = 1, 300000 do end print(2)", "loud.lua")
+
+
 # ===== Memory
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fluid_addon.run import RunRequest, WorkerRun, events, supervisor
+from fluid_addon.run import RunRequest, WorkerRun, events, so_far, supervisor
 from fluid_addon.run.event_buffer import EventBuffer
 from fluid_addon.run.event_shapes import SHAPES, check_event
 from fluid_addon.run.protocol import HalfMessageError, MessageWriter, ProtocolError, read_message
@@ -68,6 +68,14 @@ def test_B08_what_is_no_message_ends_the_process(tmp_path, body, what) -> None:
 def test_B08_half_a_message_of_a_killed_worker_is_its_death(tmp_path) -> None:
     code, message = error_of(told_by(tmp_path, "raw(b'\\0\\0\\0\\x09{'); os.kill(os.getpid(), 9)"))
     assert (code, message) == ("worker-died", "The worker process ended by signal SIGKILL.")
+
+
+@needs_scripts
+def test_B08_frames_without_end_are_no_run(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(so_far, "MOST_OF_PATHS", 100_000)
+    body = "n = 0\nwhile True:\n    n += 1\n    send('frame', path=f'{n:0100}', frame=n, bytes=1)"
+    code, message = error_of(told_by(tmp_path, body))
+    assert (code, message[-14:]) == ("worker-protocol", " 1,001 frames.")
 
 
 @needs_scripts

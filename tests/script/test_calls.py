@@ -13,6 +13,7 @@ import pytest
 from fluid_addon.engine.formats import Format
 from fluid_addon.engine.solver import SolverDefinition
 from fluid_addon.engine.stencil import StencilDefinition
+from fluid_addon.script.sandbox import Sandbox
 
 ENGINE = "sim = FluidEngine.new({domain_size = {8, 8, 8}})\n"
 
@@ -145,6 +146,62 @@ def test_an_engine_that_answers_an_object_is_a_fault_and_hands_nothing_over(lua)
     assert isinstance(error.__cause__, TypeError)
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("-0.0", -0.0),
+        ("0.1", 0.1),
+        ("2^63", 2.0**63),
+        ("math.maxinteger", 2**63 - 1),
+        ("math.mininteger", -(2**63)),
+        ("5e-324", 5e-324),
+        ("1.7976931348623157e308", 1.7976931348623157e308),
+        ("3", 3),
+        ("3.0", 3.0),
+    ],
+)
+def test_L12_numbers_reach_the_engine_to_the_last_bit(lua, written: str, value: float) -> None:
+    lua.run(ENGINE + f"sim:fill('d', {{{written}, {written}}})")
+    for part in lua.calls[-1][1][1]:
+        assert (type(part), repr(part)) == (type(value), repr(value))
+
+
+@pytest.mark.parametrize("written", ["1e400", "-1e400", "0/0", "-(0/0)", "math.huge"])
+def test_L12_numbers_without_a_value_are_refused(lua, written: str) -> None:
+    assert lua.engine_error(f"sim:step({written})").code == "not-finite"
+
+
+def test_d49_d50_d52_only_numbers_texts_and_booleans_cross_the_border(lua, monkeypatch) -> None:
+    crossed: set[type] = set()
+    answer = Sandbox._answer
+
+    def seen(self: Sandbox, call: bytes, *arguments: object) -> object:
+        crossed.update(type(argument) for argument in (call, *arguments))
+        values = answer(self, call, *arguments)
+        crossed.update(type(value) for value in values)
+        return values
+
+    monkeypatch.setattr(Sandbox, "_answer", seen)
+    script = """
+    local odd = setmetatable({}, {__index = error, __newindex = error, __len = error, __call = error})
+    local values = {odd, {odd}, print, coroutine.create(print), sim, FluidEngine, 1, 1.5, "x", true, {1, {2}},
+                    {a = {b = 1}}}
+    local calls = {sim.fill, sim.step, sim.run, sim.add_stencil, FluidEngine.new, param, print, warn, require, load}
+    for i = 1, 12 do
+      for _, call in ipairs(calls) do
+        pcall(call, values[i], values[i], values[i])
+        pcall(call, sim, values[i], values[i])
+      end
+      pcall(function() return sim[values[i]], params[values[i]] end)
+      pcall(function() sim[values[i]] = values[i] end)
+    end
+    """
+    lua.act = lambda method: (1.0, 2) if method == "read" else None
+    lua.run(ENGINE + script + "print(sim:read('d', {0, 0, 0})[2], sim.frame, sim.boundary[1])")
+    assert lua.lines[-1] == "2\t0\topen"
+    assert crossed <= {type(None), bool, int, float, bytes}
+
+
 def test_frame_and_time_are_read_from_the_engine(lua) -> None:
     assert lua.printed(ENGINE + "sim:step(0.25) sim:step(0.25) print(sim.frame, sim.time)") == ["2\t0.5"]
 
@@ -222,7 +279,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_wrong_call_is_refused_and_never_reaches_the_engine(lua, name: str) -> None:
+def test_L11_L12_L13_L14_a_wrong_call_is_refused_and_never_reaches_the_engine(lua, name: str) -> None:
     script, code, words = REFUSED[name]
     error = lua.engine_error(script)
     assert error.code == code

@@ -218,6 +218,36 @@ def test_an_error_of_the_engine_keeps_its_cause(lua) -> None:
     assert isinstance(lua.error(STEP).__cause__, OSError)
 
 
+def test_L01_a_syntax_error_names_its_line_and_nothing_of_ours(lua) -> None:
+    script = "local a = 1\n" * 6 + "local b = = 2\nprint(b)"
+    (diagnostic,) = lua.error(script).diagnostics
+    assert (diagnostic.code, diagnostic.place.line, diagnostic.related) == ("lua-syntax", 7, ())
+    assert lua.lines[0].startswith("Lua Script Error: smoke.lua:7: error[lua-syntax]: This is not Lua: ")
+    assert not any(word in lua.lines[0] for word in ("Traceback", "[fluid]", "lupa", "xpcall"))
+
+
+@pytest.mark.parametrize(
+    ("raised", "text"),
+    [
+        ("{}", "The script raised a table as its error, which has no text."),
+        ("{message = 'told'}", "told"),
+        ("nil", "The script called error without a message."),
+        ("print", "The script raised a function as its error, which has no text."),
+        ("coroutine.create(print)", "The script raised a thread as its error, which has no text."),
+        ("true", "The script raised a boolean as its error, which has no text."),
+        ("setmetatable({}, {__tostring = function() return 'own' end})", "own"),
+        ("setmetatable({}, {__tostring = error})", 'The script raised a table whose "__tostring" fails.'),
+        (
+            "setmetatable({}, {__tostring = function() return {} end})",
+            'The script raised a table whose "__tostring" fails.',
+        ),
+    ],
+)
+def test_L03_an_error_that_is_no_text_is_told_in_words(lua, raised: str, text: str) -> None:
+    error = lua.error(f"local x = 1\nerror({raised})")
+    assert (error.code, error.diagnostics[0].message) == ("lua-error", text)
+
+
 def test_L02_the_stack_shows_the_artists_functions_innermost_first(lua) -> None:
     script = "local M = {}\nfunction M.inner()\n  error('deep')\nend\nlocal function outer()\n  M.inner()\nend\nouter()"
     (diagnostic,) = lua.error(script).diagnostics

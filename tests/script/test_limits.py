@@ -227,4 +227,5 @@ def test_a_script_in_another_thread_with_a_small_stack(lua) -> None:
         print(codes)
         """
     )
-    assert printed == ["['lua-error', 'lua-error', 'lua-error', 'lua-error', 'lua-error']"]
+    # the sort is Lua, whose stack is not C's: it may grow until the memory is used up
+    assert printed == ["['lua-error', 'lua-error', 'lua-memory', 'lua-error', 'lua-error']"]

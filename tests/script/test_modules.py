@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,65 @@ def test_a_module_is_checked_like_a_script(lua, folder: Path, content: bytes, co
     error = lua.error(write(folder / "smoke.lua", "\nrequire('bad')"))
     assert error.code == code
     assert error.diagnostics[0].place is not None
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "loop", "gone", "device"])
+def test_what_is_no_file_is_no_module(lua, folder: Path, name: str) -> None:
+    (folder / "folder.lua").mkdir()
+    (folder / "loop.lua").symlink_to(folder / "loop.lua")
+    (folder / "gone.lua").symlink_to(folder / "nothing.lua")
+    (folder / "device.lua").symlink_to("/dev/zero")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.lua")  # reading it would never end
+    assert lua.error(write(folder / "smoke.lua", f"require('{name}')")).code == "module-missing"
+
+
+def test_a_module_is_spelled_as_its_file_is_on_every_system(lua, folder: Path) -> None:
+    write(folder / "Helpers.lua", "return 1")
+    write(folder / "my" / "Tools.lua", "return 1")
+    script = folder / "smoke.lua"
+    for wrong in ("helpers", "HELPERS", "My.Tools", "my.tools"):
+        assert lua.error(write(script, f"require('{wrong}')")).code == "module-missing"
+    lua.lines.clear()
+    assert lua.run(write(script, "print(require('Helpers'), require('my.Tools'))")).lines == ["1\t1"]
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "..secret", "my..secret", "my/../../secret", "C:secret", "fluid.../gas"]
+)
+def test_a_way_out_of_the_folder_is_no_name(lua, folder: Path, name: str) -> None:
+    write(folder.parent / "secret.lua", "return 'secret'")
+    assert lua.error(write(folder / "smoke.lua", f"require([[{name}]])")).code == "bad-name"
+
+
+def test_the_library_cannot_be_replaced_from_beside_the_script(lua, folder: Path) -> None:
+    (folder / "fluid").mkdir()
+    write(folder / "fluid" / "gas.lua", "return 'mine'")
+    write(folder / "fluid" / "mine.lua", "return 'mine'")
+    script = folder / "smoke.lua"
+    assert lua.run(write(script, "print(type(require('fluid.gas')))")).lines == ["table"]
+    assert lua.error(write(script, "require('fluid.mine')")).code == "module-missing"
+
+
+def test_a_script_hears_of_no_folder_of_the_machine(lua, folder: Path) -> None:
+    write(folder / "fails.lua", "error('in the module')")
+    script = write(
+        folder / "smoke.lua",
+        "print(pcall(require, 'missing')) print(pcall(require, 'fails')) print(pcall(error, 'x', 2))",
+    )
+    lua.run(script)
+    assert "missing.lua" in lua.lines[0]
+    assert lua.lines[1] == "false\tfails.lua:1: in the module"
+    assert str(folder) not in "".join(lua.lines)
+    error = lua.error(write(script, "require('missing')"))
+    assert str(folder) in str(error), "the artist does"
+
+
+def test_two_texts_of_one_name_are_told_apart_in_messages(lua, folder: Path) -> None:
+    write(folder / "smoke.lua", "return function()\n\n  error('deep')\nend")
+    error = lua.error("local f = require('smoke')\nf()", name="smoke.lua", root=folder)
+    (diagnostic,) = error.diagnostics
+    assert [(p.file, p.line) for p in diagnostic.related] == [(str(folder / "smoke.lua"), 3), ("smoke.lua", 2)]
 
 
 def test_modules_that_require_each_other_are_named(lua) -> None:

@@ -54,7 +54,7 @@ for library, value in next, _G do
   end
 end
 for _, searcher in next, package.searchers do native[searcher] = "package.searchers" end
-for name, f in next, getmetatable("") do if type(f) == "function" then native[f] = "operator of strings " .. name end end
+for name, f in next, getmetatable("") do native[f] = "operator of strings " .. name end
 for name, f in next, getmetatable(python.none) do native[f] = "operator of objects " .. name end
 
 local function upvalues(f)

@@ -94,32 +94,53 @@ ESCAPES = {
     "d29-rep-empty": ("print(#(''):rep(1 << 60))", "0"),
     "d29-rep-huge": ("('x'):rep(1 << 60)", D),
     "d30-sort": ("local t = {} for i = 1, 1e4 do t[i] = i end while true do table.sort(t) end", T),
-    "d30-sort-large": ("local t = {} for i = 1, 3e5 do t[i] = -i end while true do table.sort(t) end", T),
+    "d30-sort-large": ("local t = {} for i = 1, 1e5 do t[i] = -i end while true do table.sort(t) end", T),
+    "d49-newindex": (
+        "local t = setmetatable({}, {__newindex = error, __index = error}) print((pcall(sim.fill, sim, 'u', t)))",
+        D,
+    ),
+    "d50-changes-while-read": (
+        "local t = {} for i = 1, 100 do t['k' .. i] = i end "
+        "setmetatable(t, {__index = function() t.more = 1 end, __len = function() t.most = 1 end}) "
+        "FluidEngine.new(t)",
+        ["plan-shape"],
+    ),
+    "d52-args": ("FluidEngine.new(python.args({_admin = true}))", D),
+    "d52-keywords": ("FluidEngine.new{_admin = true}", ["unknown-option"]),
+    "d53-exception": (
+        "sim = FluidEngine.new{domain_size = {1, 1, 1}} local _, e = pcall(sim.step, sim, {}) "
+        "print(type(e), e.__traceback__, e.args, getmetatable(e))",
+        "string\tnil\tnil\tfalse",
+    ),
+    "d55-frames": (
+        "local co = coroutine.wrap(function() end) print(pcall(function() return co.gi_frame or co.cr_frame end))",
+        "false\tsmoke.lua:1: attempt to index a function value (upvalue 'co')",
+    ),
     "pattern-backtracking": ("(('a'):rep(64)):find(('.-'):rep(30) .. 'b')", D),
     "pattern-hidden-in-a-set": ("(('a'):rep(64)):find('[%%]*' .. ('.-'):rep(30) .. ']')", D),
     "pattern-loop": ("local s = ('a'):rep(2000) while true do s:find('a*b') end", T),
     "pattern-plain": ("local s = ('a'):rep(1e6) s:find(('a'):rep(5e5) .. 'b', 1, true)", D),
     "strings-loop": ("local s = ('a'):rep(1e6) while true do s:upper() end", T),
     "load-loop": ("while true do load('x = 1') end", T),
-    "print-loop": ("while true do print('x') end", T),
+    "d15-print-loop": ("while true do print('x') end", T),
     "refusal-loop": ("while true do pcall(function() FluidEngine.nwe() end) end", T),
     "property-loop": ("sim = FluidEngine.new{domain_size = {1, 1, 1}} while sim.frame < 10 do end", T),
     "failing-call-loop": (
         "sim = FluidEngine.new{domain_size = {1, 1, 1}} while true do pcall(sim.step, sim, 'x') end",
         T,
     ),
-    "memory-table": ("local t = {} while true do t[#t + 1] = {} end", M),
-    "memory-string": ("local s = 'x' while true do s = s .. s end", M),
-    "memory-caught": ("local t = {} while true do pcall(function() while true do t[#t + 1] = {} end end) end", M),
-    "memory-coroutines": ("local t = {} while true do t[#t + 1] = coroutine.create(print) end", M),
-    "memory-in-coroutine": ("coroutine.wrap(function() local t = {} while true do t[#t + 1] = {} end end)()", M),
-    "memory-in-handler": ("xpcall(error, function() local t = {} while true do t[#t + 1] = {} end end)", M),
-    "memory-through-answers": (
+    "L08-memory-table": ("local t = {} while true do t[#t + 1] = {} end", M),
+    "L08-memory-string": ("local s = 'x' while true do s = s .. s end", M),
+    "L08-memory-caught": ("local t = {} while true do pcall(function() while true do t[#t + 1] = {} end end) end", M),
+    "L08-memory-coroutines": ("local t = {} while true do t[#t + 1] = coroutine.create(print) end", M),
+    "L08-memory-in-coroutine": ("coroutine.wrap(function() local t = {} while true do t[#t + 1] = {} end end)()", M),
+    "L08-memory-in-handler": ("xpcall(error, function() local t = {} while true do t[#t + 1] = {} end end)", M),
+    "L08-memory-through-answers": (
         "local t = {} while true do local _, e = pcall(function() return params[('x'):rep(1e5)] end) t[#t + 1] = e"
         " t[#t + 1] = ('x'):rep(1e6) .. #t end",
         M,
     ),
-    "memory-stack": ("local function f() return 1 + f() end f()", M),
+    "L08-memory-stack": ("local function f() return 1 + f() end f()", M),
     "engine-metatable": (
         "print(getmetatable(FluidEngine), getmetatable(Format), getmetatable(params))",
         "false\tfalse\tfalse",

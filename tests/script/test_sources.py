@@ -22,7 +22,7 @@ from fluid_addon.script.sources import MAX_SOURCE_BYTES, SourceText, read_source
     ],
     ids=["byte order mark", "CRLF", "first line with #", "both", "umlaut"],
 )
-def test_usual_files_run(lua, tmp_path: Path, content: bytes) -> None:
+def test_L10_usual_files_run(lua, tmp_path: Path, content: bytes) -> None:
     script = tmp_path / "smoke.lua"
     script.write_bytes(content)
     assert lua.run(script).lines == ["7"]
@@ -39,7 +39,7 @@ def test_usual_files_run(lua, tmp_path: Path, content: bytes) -> None:
     ],
     ids=["bytecode", "latin-1", "utf-16", "NUL", "large"],
 )
-def test_other_files_are_refused(lua, tmp_path: Path, content: bytes, code: str, line: int | None) -> None:
+def test_L10_other_files_are_refused(lua, tmp_path: Path, content: bytes, code: str, line: int | None) -> None:
     script = tmp_path / "smoke.lua"
     script.write_bytes(content)
     error = lua.error(script)
@@ -53,7 +53,7 @@ def test_a_path_that_is_no_file(lua, tmp_path: Path, path: str) -> None:
     assert lua.error(tmp_path / path).code == "script-missing"
 
 
-def test_a_text_is_checked_like_a_file(lua) -> None:
+def test_L10_a_text_is_checked_like_a_file(lua) -> None:
     assert lua.error("\x1bLua").code == "bytecode"
     assert lua.error("-" * (MAX_SOURCE_BYTES + 1)).code == "script-too-large"
     lua.lines.clear()
@@ -65,7 +65,7 @@ def test_d58_the_name_of_a_text_cannot_disguise_itself(lua) -> None:
     assert render(error.diagnostics[0]).splitlines()[0] == r"a\nb\x1b[31m.lua:1: error[lua-error]: x"
 
 
-def test_a_line_is_quoted_without_hidden_characters() -> None:
+def test_d60_a_line_is_quoted_without_hidden_characters() -> None:
     source = SourceText("a.lua", "x = 1 -- \u202e\x07z\n")
     assert source.place(1).text == "x = 1 -- ··z"
 

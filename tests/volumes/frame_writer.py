@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A process that writes frames and may be killed at any moment; the tests in test_kill.py start it.
 
-It reads a task a line, as JSON, and does each in a fork of its own, so that OpenVDB is loaded once. The fork writes
-frame 1, stops itself where a tracer is to come, and writes the files of the task. What became of it follows on stdout.
+It reads a task a line, as JSON, and does each in a fork of its own, so that OpenVDB is loaded once. The fork writes the
+earlier files, stops itself where a tracer is to come, and writes the files of the task. What became of it follows on
+stdout. A task without earlier files begins with the making of the bake.
 """
 
 from __future__ import annotations
@@ -31,8 +32,11 @@ _answers = socket.socket(fileno=1)  # not by a write, for those may be made to f
 
 
 def write_frame(bake: Bake, name: str, number: int) -> None:
-    """Number ** 3 voxels of that number."""
+    """Number ** 3 voxels of that number; or a checkpoint, of which the newest is kept."""
     values = np.full((number,) * 3, number, np.float32)
+    if name == "checkpoint":
+        bake.add_checkpoint(number, lambda writer: (writer.put("density", values), writer.finish({}))[1], keep=1)
+        return
     path, announce = bake.frame_path(name), bake.replacing(name)
     if name.endswith(".nvdb"):
         write_nvdb(path, [Grid.from_dense("density", values, (0, 0, 0), np.eye(4))], announce=announce)
@@ -45,9 +49,11 @@ def write_frame(bake: Bake, name: str, number: int) -> None:
 def work(task: dict[str, Any]) -> None:
     """Writes the files of a task; tries those again at which the disk failed, or gives up and goes on."""
     bake: Bake | None = None
-    if not task.get("whole"):
+    earlier = task.get("earlier", ["smoke_1.vdb"])
+    if earlier:
         bake = Bake.create(Path(task["cache"]), "smoke", script_hash="", device="")
-        write_frame(bake, "smoke_1.vdb", 1)
+        for number, name in enumerate(earlier, 1):
+            write_frame(bake, name, number)
     if task.get("traced"):
         ctypes.CDLL(None).prctl(_SET_TRACER, ctypes.c_ulong(_ANYBODY), 0, 0, 0)
         say(ready=os.getpid())
@@ -66,7 +72,7 @@ def work(task: dict[str, Any]) -> None:
         if bake is None:
             bake = tried(lambda: Bake.create(Path(task["cache"]), "smoke", script_hash="", device=""))
         made = bake
-        for number, name in enumerate(task["files"], 2):
+        for number, name in enumerate(task["files"], max(2, len(earlier) + 1)):
             tried(lambda name=name, number=number: write_frame(made, name, number))
         if task.get("free"):
             tried(made.free)

@@ -38,7 +38,7 @@ def test_the_part_is_hidden_beside_its_target_and_gone_afterwards(tmp_path):
     assert (tmp_path / "smoke_1.vdb").read_bytes() == b"whole"
 
 
-@pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("problem", [RuntimeError, MemoryError, KeyboardInterrupt, SystemExit])
 def test_an_exception_leaves_the_old_file_and_no_part(tmp_path, problem):
     write_bytes_atomically(tmp_path / "f", b"old")
     with pytest.raises(problem), atomic_write(tmp_path / "f") as part:
@@ -48,7 +48,7 @@ def test_an_exception_leaves_the_old_file_and_no_part(tmp_path, problem):
     assert (tmp_path / "f").read_bytes() == b"old"
 
 
-def test_a_killed_writer_leaves_the_old_file(tmp_path):
+def test_D01_a_killed_writer_leaves_the_old_file(tmp_path):
     write_bytes_atomically(tmp_path / "f", b"old")
     code = (
         f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r})\n"
@@ -62,7 +62,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     assert [name for name in names(tmp_path) if not name.startswith(".")] == ["f"]
 
 
-def test_a_missing_folder_is_a_disk_error(tmp_path):
+def test_D03_a_missing_folder_is_a_disk_error(tmp_path):
     with pytest.raises(FluidError) as caught:
         write_bytes_atomically(tmp_path / "no" / "f", b"x")
     assert caught.value.code == "disk-error"
@@ -78,7 +78,7 @@ def test_a_folder_in_the_place_of_the_target_is_a_disk_error(tmp_path):
     assert names(tmp_path) == ["f"]
 
 
-def test_a_full_disk_is_named_with_the_bytes_that_are_needed(tiny_disk):
+def test_D02_a_full_disk_is_named_with_the_bytes_that_are_needed(tiny_disk):
     write_bytes_atomically(tiny_disk / "f", b"old")
     with pytest.raises(FluidError) as caught:
         write_bytes_atomically(tiny_disk / "f", bytes(1 << 20))
@@ -90,7 +90,7 @@ def test_a_full_disk_is_named_with_the_bytes_that_are_needed(tiny_disk):
 
 
 @pytest.mark.usefixtures("library")
-def test_a_vdb_file_that_does_not_fit_on_the_disk_is_noticed(tiny_disk):
+def test_D02_a_vdb_file_that_does_not_fit_on_the_disk_is_noticed(tiny_disk):
     """OpenVDB itself says nothing and leaves a file that breaks off."""
     write_vdb(tiny_disk / "f.vdb", VdbFrame([VdbGrid("density", np.ones((3, 3, 3)))]))
     noise = np.random.default_rng(0).random((64, 64, 64), np.float32)
@@ -144,7 +144,7 @@ def locked(tmp_path):
         subprocess.run([chattr, "-i", path], check=True)
 
 
-def test_a_file_that_is_held_for_a_moment_is_waited_for(locked):
+def test_D04_a_file_that_is_held_for_a_moment_is_waited_for(locked):
     path, unlock = locked
     friend = threading.Thread(target=lambda: (time.sleep(0.2), unlock()))
     friend.start()
@@ -154,7 +154,7 @@ def test_a_file_that_is_held_for_a_moment_is_waited_for(locked):
     assert names(path.parent) == ["f"]
 
 
-def test_a_file_that_stays_held_is_a_disk_error(locked):
+def test_D04_a_file_that_stays_held_is_a_disk_error(locked):
     path, _ = locked
     with pytest.raises(FluidError, match="not permitted") as caught:
         write_bytes_atomically(path, b"new")

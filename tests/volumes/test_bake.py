@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 import zlib
 
 import pytest
@@ -13,8 +15,11 @@ from hypothesis import strategies as st
 
 from fluid_addon import VERSION
 from fluid_addon.diagnostics import FluidError
+from fluid_addon.volumes import cache
 from fluid_addon.volumes.atomic import write_bytes_atomically
 from fluid_addon.volumes.bake import Bake, BakedFrame, Measured, timeline_frame
+from fluid_addon.volumes.growing_bake import GrowingBake
+from fluid_addon.volumes.manifest import frame_line, manifest_text
 from fluid_addon.volumes.sequences import sequences
 
 
@@ -88,7 +93,7 @@ def test_a_bake_can_be_gone_on_with(bake):
     assert [frame.frame for frame in Bake.open(bake.folder).frames] == [1, 2]
 
 
-def test_paths_that_leave_the_folder_are_refused_and_nothing_is_made(bake, tmp_path):
+def test_D05_paths_that_leave_the_folder_are_refused_and_nothing_is_made(bake, tmp_path):
     for relative in ("../x.vdb", "/tmp/x.vdb", "C:/x.vdb", "manifest.json", "", "a/../../x.vdb"):
         with pytest.raises(FluidError) as caught:
             bake.frame_path(relative)
@@ -98,16 +103,34 @@ def test_paths_that_leave_the_folder_are_refused_and_nothing_is_made(bake, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
-@pytest.mark.parametrize(("first", "second"), [("Smoke_1.vdb", "smoke_1.vdb"), ("ä.vdb", "a\u0308.vdb")])
-def test_two_spellings_of_one_file_are_refused(bake, first, second):
+@pytest.mark.parametrize(
+    ("first", "second", "taken"),
+    [
+        ("Smoke_1.vdb", "smoke_1.vdb", "Smoke_1.vdb"),
+        ("ä.vdb", "a\u0308.vdb", "ä.vdb"),
+        ("Å_1.vdb", "\u212b_1.vdb", "Å_1.vdb"),
+        ("straße.vdb", "STRASSE.vdb", "straße.vdb"),
+        ("Σ.vdb", "ς.vdb", "Σ.vdb"),
+        ("Water/a_1.vdb", "water/b_1.vdb", "Water"),
+        ("a/B/c_1.vdb", "a/b/d_1.vdb", "a/B"),
+        ("Water", "water/b_1.vdb", "Water"),
+        ("\u1e9b\u0323.vdb", "\u1e61\u0323.vdb", "\u1e9b\u0323.vdb"),
+    ],
+)
+def test_D05_two_spellings_of_one_file_or_folder_are_refused(bake, first, second, taken):
+    """The same in another case, or in another form of Unicode."""
     export(bake, first)
-    with pytest.raises(FluidError, match="upper and lower case") as caught:
-        bake.frame_path(second)
-    assert caught.value.code == "export-path"
-    assert bake.frame_path(first).name == first
+    bake.release()
+    for opened in (bake, Bake.open(bake.folder)):
+        with pytest.raises(FluidError) as caught:
+            opened.frame_path(second)
+        assert str(caught.value) == (f'The export path "{second}" differs from "{taken}" in upper and lower case only.')
+        assert caught.value.code == "export-path"
+        assert opened.frame_path(first).relative_to(bake.folder).as_posix() == first
+        opened.release()
 
 
-def test_a_link_that_came_later_is_not_followed(bake, tmp_path):
+def test_D06_a_link_that_came_later_is_not_followed(bake, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     export(bake, "a/s_1.vdb")
@@ -131,15 +154,17 @@ def test_a_bake_is_found_through_a_link_to_its_folder(bake, tmp_path):
     assert found.damaged() == []
 
 
-def test_missing_cut_and_changed_files_are_named(bake):
-    for number in range(4):
+def test_D08_missing_cut_empty_and_changed_files_are_named(bake):
+    for number in range(5):
         export(bake, f"s_{number}.vdb", b"frame")
+    (bake.folder / "s_4.vdb").write_bytes(b"")
     (bake.folder / "s_1.vdb").unlink()
     (bake.folder / "s_2.vdb").write_bytes(b"fra")
     (bake.folder / "s_3.vdb").write_bytes(b"frume")
-    assert [frame.frame for frame, _ in bake.damaged()] == [1, 2]
+    assert [frame.frame for frame, _ in bake.damaged()] == [1, 2, 4]
     found = {frame.frame: why for frame, why in bake.damaged(checksums=True)}
-    assert sorted(found) == [1, 2, 3]
+    assert sorted(found) == [1, 2, 3, 4]
+    assert "0 bytes instead of 5" in found[4]
     assert "3 bytes instead of 5" in found[2]
     assert "checksum" in found[3]
 
@@ -172,7 +197,7 @@ def test_free_gets_by_without_files_that_are_gone(bake):
     assert bake.free() == []
 
 
-def test_a_full_disk_stops_the_bake_but_not_the_manifest(tiny_disk):
+def test_D02_a_full_disk_stops_the_bake_but_not_the_manifest(tiny_disk):
     bake = Bake.create(tiny_disk, "smoke", script_hash="", device="", details={"padding": "x" * 100_000})
     export(bake, "s_1.vdb")
     with pytest.raises(FluidError) as caught:
@@ -225,7 +250,90 @@ def test_readers_see_whole_frames_while_one_thread_adds_them(bake):
     assert problems == []
 
 
+# ----- a file in the place of another one
+
+
+def test_a_list_that_names_two_contents_takes_either(bake):
+    export(bake, "s_1.vdb", b"first")
+    (bake.folder / "part").write_bytes(b"other")
+    bake.replacing("s_1.vdb")(bake.folder / "part")
+    entry = json.loads((bake.folder / "manifest.json").read_bytes())["frames"][0]
+    assert entry["next"] == {"size": 5, "crc32": zlib.crc32(b"other")}
+    for content, why in ((b"first", None), (b"other", None), (b"third", "a wrong checksum"), (b"1", "1 bytes")):
+        (bake.folder / "s_1.vdb").write_bytes(content)
+        found = [said for _, said in Bake.open(bake.folder).damaged(checksums=True)]
+        assert len(found) == (why is not None) and all(why in said for said in found)
+    assert bake.replacing("s_2.vdb") is None
+
+
+@pytest.mark.parametrize(
+    "following", [None, [], {}, {"size": 1}, {"size": -1, "crc32": 1}, {"size": 1, "crc32": 2**32}]
+)
+def test_a_following_content_that_makes_no_sense_is_corrupt(tmp_path, following):
+    content = manifest()
+    content["frames"][0]["next"] = following
+    with pytest.raises(FluidError, match='entry 1 of its frames has no "next" that makes sense'):
+        opened(tmp_path, content)
+
+
+# ----- many frames
+
+
+def listed(folder, count):
+    """A bake that lists so many frames, which are not there."""
+    bake = Bake.create(folder, "long", script_hash="", device="")
+    known = Measured({"density": 1.0}, (), ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+    frames = [BakedFrame(f"s_{n:06}.vdb", n, n / 24, 5, 7, {"density": "half"}, known) for n in range(1, count + 1)]
+    text = manifest_text(bake.head, map(frame_line, frames))
+    write_bytes_atomically(bake.folder / "manifest.json", text.encode())
+    bake.release()
+    return bake.folder, frames
+
+
+def test_D12_many_frames_come_back_in_their_order(tmp_path):
+    folder, frames = listed(tmp_path, 5000)
+    bake = Bake.open_to_go_on(folder)
+    assert bake.frames == frames
+    (sequence,) = bake.sequences()
+    assert (len(sequence.frames), sequence.missing) == (5000, [])
+    export(bake, "s_005001.vdb")
+    assert len(Bake.open(folder).frames) == 5001
+
+
+@pytest.mark.long
+def test_D12_a_hundred_thousand_frames_are_listed_and_added_to(tmp_path):
+    """Limits that a machine with other things to do keeps; docs/reliability.md says what one that is idle takes."""
+    folder, frames = listed(tmp_path, 100_000)
+    begun = time.process_time()
+    bake = Bake.open_to_go_on(folder)
+    bake.sequences()
+    assert time.process_time() - begun < 20
+    assert len(bake.frames) == len(frames)
+    export(bake, "s_100001.vdb")
+    begun = time.process_time()
+    for number in range(100_002, 100_007):
+        export(bake, f"s_{number}.vdb")
+    assert time.process_time() - begun < 20
+    assert cache.bakes_in(tmp_path)[0].frames == 100_006
+    begun = time.process_time()
+    assert cache.bakes_in(tmp_path)[0].frames == 100_006  # nothing is read again
+    assert time.process_time() - begun < 1
+
+
 # ----- sequences
+
+
+def test_D11_frames_are_ordered_by_their_numbers_whatever_the_clock_said(bake):
+    for number in (3, 1, 2):
+        export(bake, f"s_{number}.vdb")
+    for times in ((30, 20, 10), (5, 5, 5), (0, 2**31, 1)):
+        for number, at in zip((1, 2, 3), times, strict=True):
+            os.utime(bake.folder / f"s_{number}.vdb", (at, at))
+        os.utime(bake.folder / "manifest.json", (0, 0))
+        growing = GrowingBake(bake.folder)
+        growing.look()
+        for found in (Bake.open(bake.folder).sequences(), growing.sequences):
+            assert [frame.frame for frame in found[0].frames] == [1, 2, 3]
 
 
 def sequences_of(bake: Bake, *paths: str):

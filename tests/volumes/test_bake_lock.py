@@ -196,6 +196,17 @@ def test_D07_what_a_lock_says_is_not_trusted(tmp_path: Path, said: str) -> None:
     held.release()
 
 
+def test_D07_a_process_that_ends_at_once_takes_its_lock_file_along(tmp_path: Path) -> None:
+    """As a worker does that is to stop while a driver does not answer."""
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom fluid_addon.volumes.atomic import remove_parts\n"
+        "from fluid_addon.volumes.bake import Bake\n"
+        "bake = Bake.create(Path(sys.argv[1]), 'smoke', script_hash='', device='')\nremove_parts()\nos._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=child_environment(), check=True)
+    assert [path.name for path in tmp_path.glob("*/*")] == ["manifest.json"]
+
+
 # ===== Disks without locks
 
 

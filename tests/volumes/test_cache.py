@@ -95,7 +95,7 @@ def test_a_broken_bake_is_told_of_and_never_deleted(tmp_path: Path, make: Make) 
     assert len(list(broken.folder.iterdir())) == 3
 
 
-def test_other_folders_and_links_are_passed_over(tmp_path: Path, make: Make) -> None:
+def test_D06_other_folders_and_links_are_passed_over(tmp_path: Path, make: Make) -> None:
     bake = make()
     folder = tmp_path / "cache"
     folder.joinpath("holiday").mkdir()
@@ -225,7 +225,7 @@ def unwritable(tmp_path: Path) -> list[Path]:
     return [tmp_path / "file", tmp_path / "file" / "cache", *made_up]
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_D03_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     for folder in unwritable(tmp_path):
         with pytest.raises(FluidError) as caught:
             cache.make_cache_folder(folder)
@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         assert caught.value.diagnostics[0].hint == "Choose another cache folder in the preferences of Fluid Script."
 
 
-def test_a_read_only_disk_is_named(tiny_disk: Path) -> None:
+def test_D03_a_read_only_disk_is_named(tiny_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)  # even root cannot write there
     with pytest.raises(FluidError) as caught:
         cache.make_cache_folder(tiny_disk / "cache")

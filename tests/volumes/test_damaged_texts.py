@@ -124,3 +124,20 @@ def test_damaged_files_are_read_or_refused(tmp_path, read_damaged):
 @pytest.mark.parametrize("read_damaged", [meshes, captures, manifests])
 def test_twenty_thousand_damaged_files_are_read_or_refused(tmp_path, read_damaged):
     read_damaged(tmp_path, 20_000, seed=6)
+
+
+def test_texts_of_a_manifest_are_cut_and_made_printable(tmp_path):
+    frame = {"path": "a_0001.vdb", "frame": 1, "time": 0, "size": 1, "crc32": 1, "grids": {"density": "half"}}
+    head = {"format": "fluid-script-bake", "version": 1, "name": "a\x1b[2J\u202e", "device": "d" * 5000}
+    head |= {"script_hash": "h", "parameters": {}, "details": {}, "created": "x", "creator": "y"}
+    without = {key: value for key, value in frame.items() if key != "frame"} | {"path": "still.vdb"}
+    (tmp_path / MANIFEST).write_text(json.dumps({**head, "frames": [frame, without]}))
+    found, frames = read_manifest(tmp_path)
+    assert [frame.frame for frame in frames] == [1, None]
+    assert found["name"] == "a\\x1b[2J\\u202e" and found["device"] == "d" * 1024
+    for name in ("a\nb", "\u202edensity", "x" * 1025, "\ud800"):
+        frames = [{**frame, "grids": {name: "half"}}]
+        (tmp_path / MANIFEST).write_text(json.dumps({**head, "frames": frames}))
+        with pytest.raises(FluidError, match="a grid whose name cannot be shown") as caught:
+            read_manifest(tmp_path)
+        assert caught.value.code == "bake-corrupt"

@@ -127,6 +127,16 @@ def test_D02_a_bake_that_cannot_be_made_leaves_nothing(tmp_path: Path, point: st
     new_bake(tmp_path).release()
 
 
+def test_D02_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
+    bake = new_bake(tmp_path)
+    for passage in (1, 2):
+        with injected("disk.make", passage), pytest.raises(FluidError, match="The disk is full") as caught:
+            export(bake, f"a/b{passage}/s_1.vdb", b"1")
+        assert str(bake.folder / "a" / f"b{passage}" / "s_1.vdb") in str(caught.value)
+    export(bake, "a/b1/s_1.vdb", b"1")
+    assert bake.free() == []
+
+
 def test_a_deletion_that_fails_can_be_done_again(tmp_path: Path) -> None:
     for passage in range(1, 100):
         bake = new_bake(tmp_path)
@@ -552,4 +562,4 @@ def test_a_bake_is_what_a_dictionary_would_be(no_waiting: None) -> None:
 
 @pytest.mark.long
 def test_a_bake_is_what_a_dictionary_would_be_for_long(no_waiting: None) -> None:
-    machine(2000, 60)()
+    machine(300, 50)()

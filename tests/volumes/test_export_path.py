@@ -60,6 +60,16 @@ HOSTILE = {
     "zero width": "x\u200b.vdb",
     "byte order mark": "\ufeffx.vdb",
     "line separator": "x\u2028.vdb",
+    "left to right": "x\u200e.vdb",
+    "isolate": "\u2067x.vdb\u2069",
+    "soft hyphen": "x\u00ad.vdb",
+    "tag": "x\U000e0041.vdb",
+    "private": "x\ue000.vdb",
+    "unassigned": "x\u0378.vdb",
+    "no character": "x\uffff.vdb",
+    "hangul filler": "\u3164.vdb",
+    "braille blank": "\u2800.vdb",
+    "joiner of graphemes": "x\u034f.vdb",
     "half a character": "x\ud800.vdb",
     "manifest": "manifest.json",
     "manifest in capitals": "Manifest.JSON",
@@ -67,7 +77,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_hostile_paths_are_refused(what):
+def test_D05_hostile_paths_are_refused(what):
     with pytest.raises(FluidError) as caught:
         checked_export_path(HOSTILE[what])
     assert caught.value.code == "export-path"
@@ -85,7 +95,13 @@ def test_hostile_paths_are_refused(what):
         "smoke.0001.vdb",
         "ä ö/日本 1.vdb",
         "a b.vdb",
-        "%00.vdb",
+        "%00.vdb",  # nobody takes the percents for anything else
+        "%2e%2e/x.vdb",
+        "x／..／y.vdb",
+        "．．.vdb",
+        "con-1.vdb",
+        "manifest.json.vdb",
+        "smoke" * 20 + ".vdb",
         "~x.vdb",
         "console.vdb",
         "com10.vdb",
@@ -96,12 +112,21 @@ def test_hostile_paths_are_refused(what):
         "sub/manifest.json",
     ],
 )
-def test_odd_but_harmless_paths_are_taken(path):
+def test_D05_odd_but_harmless_paths_are_taken(path):
     assert "/".join(checked_export_path(path)) == path
 
 
+@pytest.mark.parametrize("path", ["%00.vdb", "%2e%2e/x.vdb", "x／..／y.vdb", "．．.vdb", "-rf.vdb", "$HOME.vdb"])
+def test_D05_what_looks_like_a_way_out_is_a_name_inside(tmp_path, path):
+    (tmp_path / "bake").mkdir()
+    target = inside(tmp_path / "bake", checked_export_path(path), make_folders=True)
+    target.write_bytes(b"")
+    assert target.resolve().relative_to((tmp_path / "bake").resolve()).as_posix() == path
+    assert [found.name for found in tmp_path.iterdir()] == ["bake"]
+
+
 @given(st.text(max_size=40))
-def test_what_is_taken_stays_inside_and_comes_back_as_given(text):
+def test_D05_what_is_taken_stays_inside_and_comes_back_as_given(text):
     try:
         parts = checked_export_path(text)
     except FluidError as error:
@@ -122,7 +147,7 @@ def test_folders_are_made_only_on_demand(tmp_path):
 
 
 @pytest.mark.parametrize("link", ["folder", "file", "dangling", "bake"])
-def test_links_on_the_way_are_refused(tmp_path, link):
+def test_D06_links_on_the_way_are_refused(tmp_path, link):
     outside, bake = tmp_path / "outside", tmp_path / "bake"
     outside.mkdir()
     (outside / "x.vdb").write_bytes(b"mine")

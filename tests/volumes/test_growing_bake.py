@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -42,6 +43,22 @@ def test_frames_arrive(bake):
     assert looked_at(growing) == looked_at(growing) == [("s_2.vdb", [2])]
     export(bake, "s_3.vdb", "s_1.vdb")
     assert looked_at(growing) == [("s_1.vdb", [1, 2, 3])]
+
+
+def test_D11_a_manifest_that_seems_older_is_looked_at(bake):
+    growing = GrowingBake(bake.folder)
+    export(bake, "s_1.vdb")
+    assert looked_at(growing) == [("s_1.vdb", [1])]
+    export(bake, "s_2.vdb")
+    os.utime(bake.folder / "manifest.json", (0, 0))  # the clock was put back
+    assert looked_at(growing) == [("s_1.vdb", [1, 2])]
+
+
+def test_D01_part_files_are_not_counted(bake):
+    growing = GrowingBake(bake.folder)
+    export(bake, "s_1.vdb")
+    (bake.folder / ".s_2.vdb.1.0123456789abcdef.part").write_bytes(b"half")
+    assert looked_at(growing) == [("s_1.vdb", [1])]
 
 
 def test_the_sequence_that_was_begun_first_stays_the_first(bake):

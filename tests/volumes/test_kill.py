@@ -28,6 +28,7 @@ from fluid_addon.child_process import child_environment
 from fluid_addon.volumes import cache
 from fluid_addon.volumes.atomic import DISK_FAULTS
 from fluid_addon.volumes.bake import Bake
+from fluid_addon.volumes.checkpoint import open_checkpoint
 from fluid_addon.volumes.growing_bake import GrowingBake
 from fluid_addon.volumes.nanovdb_reader import read_nvdb
 from fluid_addon.volumes.openvdb_files import read_vdb
@@ -77,7 +78,7 @@ class Writer:
         shutil.rmtree(self.home)
 
     def start(self, *files: str, **task: Any) -> Path:
-        """Begin to write files after frame 1; returns the cache folder."""
+        """Begin to write files, after frame 1 if nothing else is said; returns the cache folder."""
         self._number += 1
         folder = self.home / str(self._number)
         assert self._process.stdin is not None
@@ -181,7 +182,7 @@ def assert_consistent(folder: Path, listed: list[list[str]]) -> Bake | None:
     for name in names:
         content = (bake.folder / name).read_bytes()
         sizes = {voxels_in(content, Path(name).suffix)}
-        assert sizes <= ({8, 27} if name == "smoke_2.vdb" else {VOXELS[name]})
+        assert sizes <= ({8, 27} if name.startswith("smoke_2.") else {VOXELS[name]})
     growing = GrowingBake(bake.folder)
     growing.look()
     shown = [frame.path for sequence in growing.sequences for frame in sequence.frames]
@@ -192,15 +193,15 @@ def assert_consistent(folder: Path, listed: list[list[str]]) -> Bake | None:
 def assert_usable(bake: Bake) -> None:
     """Whoever goes on finds the lock free, removes what was begun, and can delete all that is listed."""
     again = Bake.open_to_go_on(bake.folder)
+    checkpoints = {found.path for found in again.checkpoints}
     left = {path.name for path in bake.folder.iterdir()} - {"manifest.json", ".lock", *VOXELS}
-    assert left == set()
+    assert left == checkpoints  # one that is not on the list would stay for ever
     path = again.frame_path("smoke_9.vdb")
     path.write_bytes(b"9")
     again.add_frame("smoke_9.vdb", time=0.0, grids={})
     again.release()
-    unlisted = (
-        {path.name for path in bake.folder.iterdir()} - {frame.path for frame in again.frames} - {"manifest.json"}
-    )
+    listed = {frame.path for frame in again.frames} | checkpoints | {"manifest.json"}
+    unlisted = {path.name for path in bake.folder.iterdir()} - listed
     assert unlisted <= {"smoke_2.vdb", "smoke_3.vdb", "smoke_2.nvdb"}  # whole, and killed before it was listed
     assert {path.name for path in Bake.open(bake.folder).free()} == unlisted
 
@@ -236,23 +237,41 @@ def test_D01_a_writer_that_is_killed_at_any_change_of_the_disk_leaves_whole_fram
 def test_D01_a_writer_that_is_killed_while_it_writes_a_frame_anew_leaves_one_of_the_two(
     writer: Writer, strace: None
 ) -> None:
-    calls = killed_at_each(writer, ["smoke_2.vdb", "smoke_2.vdb"], [ONE, TWO], every=False)
-    assert sum(call.startswith("rename") for call in calls) == 5  # frame, list; list with both, frame, list
+    calls = killed_at_each(writer, ["smoke_2.vdb"], [TWO], every=False, earlier=TWO)
+    assert sum(call.startswith("rename") for call in calls) == 3  # the list with both, the frame, the list
+
+
+def test_D01_a_writer_that_is_killed_at_a_checkpoint_leaves_one_to_go_on_from(writer: Writer, strace: None) -> None:
+    earlier, task = ["smoke_1.vdb", "checkpoint"], ["checkpoint"]
+    _, _, _, calls = writer.traced(*task, earlier=earlier)
+    places = [place for place, call in enumerate(calls) if CHANGES.match(call)]
+    assert sum(calls[place].startswith("rename") for place in places) == 3  # the list with both, the file, the list
+    for place in places:
+        folder, code, _, _ = writer.traced(*task, inject=at(calls, place, "signal=SIGKILL"), earlier=earlier)
+        assert code == -signal.SIGKILL
+        bake = assert_consistent(folder, [ONE])
+        assert bake is not None
+        frames = []
+        for found in bake.checkpoints:
+            with open_checkpoint(bake.folder / found.path) as opened:
+                assert opened.array("density").shape == (found.frame,) * 3
+            frames.append(found.frame)
+        assert frames in ([2], [2, 3], [3])
+        assert_usable(bake)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("files", "listed"),
     [
-        (["smoke_2.vdb", "smoke_3.vdb"], [[], ONE, TWO, [*TWO, "smoke_3.vdb"]]),
+        (["smoke_2.vdb", "smoke_3.vdb"], [ONE, TWO, [*TWO, "smoke_3.vdb"]]),
         (["smoke_2.nvdb", "smoke_2.nvdb"], [[], ["smoke_2.nvdb"]]),
         (["smoke_2.vdb", "smoke_2.vdb"], [[], ["smoke_2.vdb"]]),
     ],
 )
 def test_D01_a_writer_that_is_killed_at_any_system_call(writer: Writer, strace: None, files, listed) -> None:
-    """From the making of the bake on, to its deletion."""
-    whole = "smoke_3.vdb" not in files
-    calls = killed_at_each(writer, files, listed, every=True, whole=whole)
+    """The second two from the making of the bake on."""
+    calls = killed_at_each(writer, files, listed, every=True, earlier=["smoke_1.vdb"] if ONE in listed else [])
     assert len(calls) > 100
 
 
@@ -261,7 +280,7 @@ def test_D01_a_writer_that_is_killed_at_any_point_where_disks_fail(writer: Write
     """The same without strace, on every system with signals."""
     files = ["smoke_2.vdb", "smoke_2.vdb"]
     for passage in range(1, 100):
-        folder = writer.start(*files, whole=True, free=point == "disk.delete", kill=[point, passage])
+        folder = writer.start(*files, earlier=[], free=point == "disk.delete", kill=[point, passage])
         code, _ = writer.ended()
         if code == 0:
             break
@@ -322,8 +341,8 @@ def test_D02_a_disk_that_fails_at_any_write_loses_no_frame(writer: Writer, strac
 
 @pytest.mark.parametrize("error", ["ENOSPC"])
 def test_D02_a_disk_that_stays_full_loses_no_earlier_frame(writer: Writer, strace: None, error: str) -> None:
-    calls, files = r"write\(|fsync|rename|openat\(.*O_CREAT", ["smoke_2.vdb", "smoke_2.vdb"]
-    assert failed_at_each(writer, error, calls, files, [ONE, TWO], more=True) >= 16
+    calls = r"write\(|fsync|rename|openat\(.*O_CREAT"
+    assert failed_at_each(writer, error, calls, ["smoke_2.vdb"], [ONE, TWO], more=True) >= 8
 
 
 @pytest.mark.long

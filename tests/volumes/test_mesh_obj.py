@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_faces_may_stand_above_their_vertices_and_vertices_may_have_colours(tmp_
         ("f 1 2 3\n", None),
         (SQUARE + f"f 1 2 {'3' * 65}\n", 'Line 5 of "ball.obj" has a word that is too long for a number.'),
         (f"v 0 0 {'0' * 65}\n", 'Line 1 of "ball.obj" has a word that is too long for a number.'),
-        ("#" * (1 << 20) + "#\n", 'Line 1 of "ball.obj" is longer than 1,048,576 bytes.'),
+        (SQUARE + "f 1 2 3" + " " * (1 << 20) + "\n", 'Line 5 of "ball.obj" is longer than 1,048,576 bytes.'),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message):
@@ -90,3 +91,22 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_a_mesh_that_is_too_large_is_refused_before_it_is_built(tmp_path, monkeypatch):
     monkeypatch.setattr("fluid_addon.volumes.obj_reader.MAX_TRIANGLES", 1)
     assert problem(tmp_path, SQUARE + "f 1 2 3 4\n") == '"ball.obj" has 2 triangles or more; 1 is the most.'
+
+
+def test_memory_follows_vertices_and_faces_not_lines(tmp_path):
+    path = tmp_path / "ball.obj"
+    path.write_bytes(b"\n" * (1 << 20) + SQUARE.encode() + b"f 1 2 3\n")
+    tracemalloc.start()
+    try:
+        assert len(read_obj(path).triangles) == 1
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_no_file_is_no_mesh(tmp_path):
+    for path in (tmp_path, tmp_path / "nul\0.obj"):
+        with pytest.raises(FluidError) as caught:
+            read_obj(path)
+        assert caught.value.code == "mesh-broken" and caught.value.diagnostics[0].hint
+        assert str(caught.value).isprintable()

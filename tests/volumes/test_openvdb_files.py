@@ -29,7 +29,7 @@ def smoke(seed=0, shape=(21, 13, 34), dtype=np.float32):
 # ----- what we write
 
 
-def test_openvdb_reads_what_was_written(library, tmp_path, rotated):
+def test_D13_openvdb_reads_what_was_written(library, tmp_path, rotated):
     density, velocity, number = smoke(), smoke(1, (9, 30, 5, 3)), smoke(2, dtype=np.int32)
     frame = VdbFrame(
         [
@@ -162,7 +162,7 @@ def test_a_field_is_exported_once(tmp_path):
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, np.float64(1e300)])
 @pytest.mark.usefixtures("library")
-def test_numbers_that_are_none_are_refused_with_their_voxel(tmp_path, number):
+def test_D14_numbers_that_are_none_are_refused_with_their_voxel(tmp_path, number):
     array = smoke(dtype=np.float64)
     array[2, 3, 4] = number
     with pytest.raises(FluidError, match=r"\(-3, 13, 4\)") as caught:
@@ -176,13 +176,59 @@ def test_numbers_that_are_none_are_refused_with_their_voxel(tmp_path, number):
 
 
 @pytest.mark.usefixtures("library")
-def test_a_field_without_voxels_and_one_that_is_all_background_are_fine(tmp_path):
+def test_D14_a_field_without_voxels_and_one_that_is_all_background_are_fine(tmp_path):
     frame = VdbFrame(
         [VdbGrid("none", np.zeros((0, 4, 4), np.float32)), VdbGrid("flat", np.full((9, 9, 9), 2.5), background=2.5)]
     )
     write_vdb(tmp_path / "f.vdb", frame)
     for grid in read_vdb(tmp_path / "f.vdb"):
         assert grid.active_box() is None
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("background", [0.0, -0.0, 300.0, -1e-40, 3.4e38])
+def test_D14_zeros_single_voxels_and_denormals_come_back_to_the_bit(tmp_path, background):
+    background = np.float32(background).item()
+    single = np.full((17, 5, 9), background, np.float32)
+    single[16, 4, 8] = 1.5
+    tiny = (np.arange(1, 4097, dtype=np.uint32) * 2047).view(np.float32).reshape(16, 16, 16)
+    assert 0 < tiny.min() < tiny.max() < np.finfo(np.float32).tiny
+    arrays = {"zero": np.zeros((9, 9, 9), np.float32), "single": single, "tiny": tiny, "minus": -tiny}
+    write_vdb(tmp_path / "f.vdb", VdbFrame([VdbGrid(n, a, background=background) for n, a in arrays.items()]))
+    found = {grid.name: grid for grid in read_vdb(tmp_path / "f.vdb")}
+    for name, array in arrays.items():
+        assert found[name].background == background
+        dense = found[name].dense((0, 0, 0), array.shape)
+        assert np.array_equal(dense, array)
+        if background != 0.0:  # else -0.0 and 0.0 are one
+            assert dense.tobytes() == array.tobytes()
+    assert found["single"].active_count == 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_D12_D14_a_frame_of_more_than_two_gigabytes(library, tmp_path):
+    noise = np.random.default_rng(0).random((480, 480, 480), np.float32) + 1
+    names = [f"noise{number}" for number in range(6)]
+    kinds = write_vdb(tmp_path / "f.vdb", VdbFrame([VdbGrid(name, noise) for name in names]))
+    assert list(kinds) == names
+    assert (tmp_path / "f.vdb").stat().st_size > 1 << 31
+    last = library.read(str(tmp_path / "f.vdb"), names[-1])
+    assert last.activeVoxelCount() == noise.size
+    corner = np.zeros((8, 8, 8), np.float32)
+    last.copyToArray(corner, (472, 472, 472))
+    assert np.array_equal(corner, noise[-8:, -8:, -8:])
+
+
+@pytest.mark.long
+def test_D14_512_cubed_voxels(library, tmp_path):
+    ramp = np.broadcast_to(np.arange(1, 513, dtype=np.float32), (512, 512, 512))
+    write_vdb(tmp_path / "f.vdb", VdbFrame([VdbGrid("ramp", ramp, half=True)]))
+    found = library.read(str(tmp_path / "f.vdb"), "ramp")
+    assert found.activeVoxelCount() == 512**3
+    corner = np.zeros((8, 8, 8), np.float32)
+    found.copyToArray(corner, (504, 0, 504))
+    assert np.array_equal(corner, ramp[-8:, :8, -8:])
 
 
 @pytest.mark.usefixtures("library")

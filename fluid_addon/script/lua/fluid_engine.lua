@@ -6,7 +6,7 @@ local lua, border, env = ...
 local ask, encode, where = border.ask, border.encode, border.where
 local setmetatable, tonumber, type = lua.setmetatable, lua.tonumber, lua.type
 local gmatch, sub = lua.string.gmatch, lua.string.sub
-local select, shown_value, objects, move = lua.select, border.order.shown, border.objects, lua.table.move
+local rawequal, select, shown_value, objects, move = lua.rawequal, lua.select, border.order.shown, border.objects, lua.table.move
 
 local _ENV <const> = nil
 
@@ -86,7 +86,7 @@ local constructors = {}
 
 function constructors.new(...)
   -- FluidEngine:new{…} is meant in the same way
-  if (...) ~= nil and (...) == env.FluidEngine then return constructors.new(select(2, ...)) end
+  if (...) ~= nil and rawequal((...), env.FluidEngine) then return constructors.new(select(2, ...)) end
   return engine_of(ask("new", encode(argument_names.new, ...), where()))
 end
 

@@ -124,6 +124,7 @@ end
 function strings.format(pattern, ...)
   local kinds = kinds_of[pattern]
   if kinds == nil and type(pattern) == "string" then
+    if #pattern > MAX_CHUNK then error("format too long", 2) end
     if patterns_known > 500 then kinds_of, patterns_known = {}, 0 end
     kinds = conversions(pattern)
     kinds_of[pattern], patterns_known = kinds, patterns_known + 1

@@ -7,10 +7,11 @@ local sub, exp, log = lua.string.sub, lua.math.exp, lua.math.log
 
 local _ENV <const> = nil
 
-local MAX_STEPS = log(1e9) -- of one match at the very worst: some seconds, for a pattern made to take them
+local MAX_STEPS = log(5e8) -- of one match at the very worst: a second or two, for a pattern made to take them
 
--- How a pattern's work grows with the length n of its subject: n ^ exponent * 2 ^ optional at worst. What repeats at
--- the very end never has to be tried again, and an anchored pattern starts only once.
+-- How a pattern's work grows with the length of its subject: how many of its pieces repeat, so that their ends divide
+-- the subject in every way there is, and how many are optional. What repeats at the very end never has to be tried
+-- again, and an anchored pattern starts only once.
 local function growth_of(pattern)
   local exponent, optional, trailing = 0, 0, false
   local at, last = 1, #pattern
@@ -61,7 +62,8 @@ return function(s, pattern)
     growth = {exponent, optional * log(2)}
     growths[pattern], growths_known = growth, growths_known + 1
   end
-  local steps = growth[1] * log(#s + 1) + growth[2]
+  local steps = growth[2]
+  for i = 1, growth[1] do steps = steps + log((#s + i) / i) end -- the number of ways to set that many ends in order
   if steps > MAX_STEPS then error("pattern too expensive for a text of " .. #s .. " characters", 3) end
   spend(exp(steps))
 end
