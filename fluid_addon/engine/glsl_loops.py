@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from .glsl_rules import Complaint
 from .glsl_tokens import Token
 
-__all__ = ["MOST_TURNS", "SHADER_TURNS", "Loop", "LoopBounds", "bound_loops"]
+__all__ = ["DEEPEST_BRANCH", "MOST_TURNS", "SHADER_TURNS", "Loop", "LoopBounds", "bound_loops"]
 
 #: Of all counted loops of a voxel. lavapipe counts those of 8 voxels side by side, which may turn one after another.
 MOST_TURNS = 8_000
+#: Branches inside branches. lavapipe has room for 80 and does not look; the engine's own take a few.
+DEEPEST_BRANCH = 60
 PLAIN_TURNS = 1_000  # of a voxel's loops that are not counted
 SHADER_TURNS = 65_500  # of an invocation, whatever its loops are: below 65,535
 SPARE_TURNS = SHADER_TURNS - 8 * MOST_TURNS
@@ -137,6 +139,8 @@ class _Reader:
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
         self.complaints: list[Complaint] = []
+        self._depth = self._jumps = 0
+        self._too_deep = False
         self._closing: dict[int, int] = {}
         open_marks: list[int] = []
         for position, token in enumerate(tokens):
@@ -158,6 +162,32 @@ class _Reader:
             position, loops = self._statement(position, last)
             yield from loops
 
+    def _inner(self, position: int, last: int) -> tuple[int, list[Loop]]:
+        """A statement that runs under a condition."""
+        self._depth += 1
+        found = self._statement(position, last)
+        self._depth -= 1
+        return found
+
+    def _look(self, first: int, last: int) -> None:
+        """How deep branches lie in a stretch without statements, as a driver counts them.
+
+        What follows a `return` or `continue` under a condition becomes a branch for it, and so does either side of a
+        choice.
+        """
+        choices = brackets = 0
+        for position in range(first, min(last, len(self._tokens))):
+            text = self._text(position)
+            brackets += (text == "(") - (text == ")")
+            choices += text == "?"
+            self._jumps += text in ("return", "continue")
+            deep = self._depth + self._jumps + choices + (brackets if text in "&|?" else 0)
+            if deep > DEEPEST_BRANCH and not self._too_deep:
+                self._too_deep = True
+                message = f"Branches lie in branches here more than {DEEPEST_BRANCH} deep."
+                hint = 'Each "else if", "?", "return" and "continue" counts; use arrays, min and max, or more stencils.'
+                self.complaints.append(Complaint.at(self._tokens[position], "glsl-limit", message, hint))
+
     def _statement(self, position: int, last: int) -> tuple[int, list[Loop]]:
         """One statement: where the next begins, and the loops in it."""
         word = self._text(position)
@@ -165,20 +195,24 @@ class _Reader:
             inside = list(self.statements(position + 1, self._closing[position]))
             return self._closing[position] + 1, inside
         if word in ("if", "switch") and (end := self._close(position + 1)) is not None:
-            following, loops = self._statement(end + 1, last)
+            self._look(position, end)
+            following, loops = self._inner(end + 1, last)
             if word == "if" and following < last and self._text(following) == "else":
-                following, more = self._statement(following + 1, last)
+                following, more = self._inner(following + 1, last)
                 loops += more
             return following, loops
         if word in ("for", "while") and (end := self._close(position + 1)) is not None:
-            following, inner = self._statement(end + 1, last)
+            self._look(position, end)
+            following, inner = self._inner(end + 1, last)
             return following, [self._loop(position, (position + 2, end), (end + 1, following), inner)]
         if word == "do":
             return self._do(position, last)
-        return self._end(position, last), []
+        end = self._end(position, last)
+        self._look(position, end)
+        return end, []
 
     def _do(self, position: int, last: int) -> tuple[int, list[Loop]]:
-        following, inner = self._statement(position + 1, last)
+        following, inner = self._inner(position + 1, last)
         end = self._close(following + 1) if self._text(following) == "while" else None
         if end is None:
             return max(following, position + 1), inner  # the compiler says what is wrong
@@ -187,7 +221,8 @@ class _Reader:
 
     def _end(self, position: int, last: int) -> int:
         """Behind a statement without statements in it."""
-        while position < last and self._text(position) not in (";", ":"):
+        ends = (";", ":") if self._text(position) in ("case", "default") else (";",)
+        while position < last and self._text(position) not in ends:
             position = self._closing.get(position, position) + 1
         return position + 1
 

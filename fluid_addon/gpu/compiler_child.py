@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import json
 import os
+import signal
 import sys
 import types
 from typing import TYPE_CHECKING, BinaryIO
@@ -91,12 +92,13 @@ def _answer(answers: BinaryIO, kind: bytes, content: bytes) -> None:
 
 def main() -> None:
     faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for who asked, and reaches us through its end
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the compiler prints is no answer
     _limit_memory()
     try:
         serve(sys.stdin.buffer, answers)
-    except (BrokenPipeError, KeyboardInterrupt):
+    except BrokenPipeError:
         pass  # nobody asks any more
     except MemoryError:
         print(f"the shader takes more than {MEMORY_LIMIT >> 20} MiB to compile", file=sys.stderr)

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .spirv import BOUND, HEADER, Instruction, Op, Storage, instructions, module_bytes, module_words, text_of
+from .spirv import BOUND, Instruction, Op, Storage, instructions, module_bytes, module_words, text_of
 
 __all__ = ["guarded_locals"]
 
 _GLSL, _UMIN = "GLSL.std.450", 38  # its instruction set, and the smaller of two unsigned numbers
 _LOCAL = (Storage.FUNCTION, Storage.PRIVATE)
 #: Instructions that have no result, or none with a type.
-_NO_RESULT = frozenset(
-    (*range(20), *range(20, 41), 56, 62, 63, 64, 71, 72, 224, 225, 228, *range(246, 256), 317, 4416, 5380)
-)
+_NO_RESULT = frozenset((*range(41), 56, 62, 63, 64, 71, 72, 224, 225, 228, *range(246, 256), 317, 4416, 5380)) - {1, 12}
 _VALUES = frozenset((*range(41, 53), Op.VARIABLE))  # constants of all kinds, and global variables
 
 _LOOKED_AT = frozenset(

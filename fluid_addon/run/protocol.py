@@ -107,21 +107,23 @@ def _read(stream: BinaryIO, count: int) -> bytes:
 
 def inheritable_handle(descriptor: int) -> int:
     """What the child is told of a descriptor: its number, on Windows that of its handle, which others inherit."""
-    if sys.platform == "win32":
+    if sys.platform != "win32":
+        return descriptor
+    else:  # noqa: RET505 - mypy looks at one system at a time
         import msvcrt
 
         handle = msvcrt.get_osfhandle(descriptor)
         os.set_handle_inheritable(handle, True)
         return handle
-    return descriptor
 
 
 def descriptor_of(handle: int) -> int:
     """In the child: the descriptor that its parent has named. Children of this process do not get it."""
-    if sys.platform == "win32":
+    if sys.platform != "win32":
+        os.set_inheritable(handle, False)
+        return handle
+    else:  # noqa: RET505
         import msvcrt
 
         os.set_handle_inheritable(handle, False)
         return msvcrt.open_osfhandle(handle, 0)
-    os.set_inheritable(handle, False)
-    return handle

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from lupa import lua54
 
 from ..diagnostics import Diagnostic, FluidError, Place, fail
+from ..faults import fault
 
 __all__ = ["Frame", "Limits", "Outcome", "Sandbox", "Scalar", "ScriptHost", "spoken"]
 
@@ -234,6 +235,7 @@ class Sandbox:
     def _answer(self, call: bytes, *arguments: Scalar) -> tuple[Scalar, ...]:
         runtime = self._runtime
         answer: tuple[Scalar, ...] = (_STOP,)
+        fault("lua.call")  # to hang here is a function of Lua's own that never ends
         self._limits.left_lua(*arguments)
         if call == b"end":
             answer = (_OK,)

@@ -11,6 +11,7 @@ from fluid_addon.engine.block import Block
 from fluid_addon.engine.body import Body, rewrite_body
 from fluid_addon.engine.field import Field, check_value, parse_format
 from fluid_addon.engine.formats import Format
+from fluid_addon.engine.glsl_loops import DEEPEST_BRANCH
 from fluid_addon.engine.glsl_rules import DEEPEST, MOST_BRANCHES, MOST_CHARACTERS, MOST_TOKENS
 from fluid_addon.engine.kernel_source import Constants, KernelSource, generate
 from fluid_addon.engine.places import Storage
@@ -158,6 +159,22 @@ def test_G01_a_refusal_has_the_line_and_the_column_of_the_script() -> None:
     assert refusal("float v = 1.0;\n\n  for (;;) v++;") == ("glsl-unbounded", 3, 3)
 
 
+def test_G01_what_the_compiler_finds_has_the_line_and_the_column_of_the_script(refused) -> None:
+    script = """sim = FluidEngine.new{domain_size = {8, 8, 8}}
+sim:add_field("a", Format.R32F, 0)
+sim:add_stencil("s", {outputs = {"a"}, code = [[
+    float v = 1.0;
+    int n = 0;
+    // the fourth line
+    v += 2.0 * nothing;
+    WriteField("a", idx, v);
+]]})"""
+    (only,) = refused(script).diagnostics
+    assert only.code == "glsl-error"
+    assert only.message == '"nothing" is not declared.'
+    assert (only.place.file, only.place.line, only.place.column, only.place.width) == ("test.lua", 7, 16, 7)
+
+
 PLAIN = [
     "float texture = 1.0; float image = texture; int sampler_count = 2; float atomic = image;",
     "float main_part = 1.0; float stencil = main_part; vec3 locate = vec3(stencil);",
@@ -196,11 +213,37 @@ def test_G06_too_much_of_anything_is_refused_before_it_is_read_any_further(what:
     assert only.code == "glsl-limit"
 
 
+def nested(what: str, deep: int) -> str:
+    """Code whose branches lie so deep in one another as a driver takes them."""
+    parts = {
+        "else if": ("if (v < 0.0) v = 1.0;", " else if (v < {}.0) v = {}.5;", ""),
+        "return": ("", "if (v < {}.0) return; v = sin(v + {}.0); ", ""),
+        "continue": ("for (int i = 0; i < 3; i++) { ", "if (v < {}.0) continue; v = sin(v + {}.0); ", "}"),
+        "?": ("v = ", "v < {}.0 ? {}.5 : ", "v;"),
+        "if": ("", "if (v < {}.5 * {}.0) ", "v = sin(v);"),
+    }
+    first, each, last = parts[what]
+    return 'float v = ReadField("a", idx);\n' + first + "".join(each.format(k, k) for k in range(deep)) + last
+
+
+@pytest.mark.parametrize("what", ["else if", "return", "continue", "?", "if"])
+def test_G06_branches_that_lie_deeper_than_a_driver_has_room_for_are_refused(what: str, make_engine) -> None:
+    """lavapipe has room for 80, does not look, and takes the process with it."""
+    (only,) = refusals(nested(what, DEEPEST_BRANCH + 2))
+    assert only.code == "glsl-limit"
+    engine = make_engine((4, 4, 16))
+    engine.add_field("a", Format.R32F, 1.5)
+    code = f"{nested(what, DEEPEST_BRANCH - 4)}\n{WRITE}"
+    engine.add_stencil(StencilDefinition("deep", code, ("a",), ("a_new",)))
+    engine.step(0.1)
+    engine.finish()
+
+
 def test_G06_as_much_as_the_limits_allow_is_read_to_its_end() -> None:
     deep = "{" * (DEEPEST - 1) + WRITE + "}" * (DEEPEST - 1)
     assert rewrite(deep).writes == {"a_new"}
-    assert rewrite(("if (idx > 1) " * (MOST_BRANCHES - 1)) + WRITE).writes == {"a_new"}
-    assert len(rewrite("for (int i = 0; i < 2; i++) " * (MOST_BRANCHES - 1) + WRITE).loops) > 0
+    assert rewrite(("if (idx > 1) ; " * (MOST_BRANCHES - 1)) + WRITE).writes == {"a_new"}
+    assert len(rewrite("for (int i = 0; i < 2; i++) " * (DEEPEST_BRANCH - 1) + WRITE).loops) > 0
 
 
 def source_of(code: str, constants: Constants) -> KernelSource:

@@ -35,6 +35,7 @@ void main() {
     q[i + 1] = 2.0;
     pair.a[i][i + 1] = m[i][uint(i)];
     here.v[i] = a[i] + q.x + pair.a[1].y + (pair.b ? 1.0 : spread);
+    here.v[i] += normalize(q)[i] + (q * 2.0)[i + 1] + mat2(a[0])[i][i];
 }
 """
 

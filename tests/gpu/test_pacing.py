@@ -234,7 +234,7 @@ def test_V08_a_cancel_is_seen_while_a_cut_dispatch_runs(bench, small_limits):
 
 @pytest.mark.parametrize(
     "storage",
-    [{}, {"sparse": True}, pytest.param({"gpu_count": 2}, marks=pytest.mark.long)],
+    [{}, *(pytest.param(storage, marks=pytest.mark.long) for storage in ({"sparse": True}, {"gpu_count": 2}))],
     ids=["dense", "sparse", "two"],
 )
 def test_every_kernel_of_a_run_gives_the_same_bits_in_pieces(storage, monkeypatch, tmp_path):

@@ -253,6 +253,7 @@ def test_without_a_whole_checkpoint_nothing_is_mixed_D08(runs: Runs) -> None:
     request = ended(runs, until=4)
     (runs.bake / "smoke_1.vdb").unlink()
     assert runs.run(request) == 5
+    assert "error[checkpoint-missing]" in runs.errors()[0]
     assert "has no checkpoint that can be used" in runs.errors()[0]
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -21,14 +22,15 @@ from fluid_addon.volumes.bake import Bake
 from tests.run.fake_worker import fake_worker, needs_scripts
 
 ROOT = Path(__file__).resolve().parents[2]
-#: A text on which Lua's own C code is busy for many seconds, with nothing that looks at the clock.
-STUCK = 'print("begun")\nlocal found = ("a"):rep(31000):find(".-b")\nprint("over")'
-ENDLESS = 'print("begun")\nwhile true do end'
+#: Its third call, after the start and the first warning, never arrives: as if a function of Lua's C code did not end.
+STUCK = 'warn("begun")\nwarn("on and on")'
+NEVER_ENDS = fault_text("lua.call", 3, "hang")
+ENDLESS = 'warn("begun")\nwhile true do end'
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
 
 
-def started(tmp_path: Path, source: str, until: str = "log", **more) -> tuple[WorkerRun, list]:
+def started(tmp_path: Path, source: str, until: str = "note", **more) -> tuple[WorkerRun, list]:
     """A run that has told an event of the kind `until`, and the events up to there."""
     run = WorkerRun(RunRequest("script.lua", source=source, output=str(tmp_path / "out"), **more))
     told = []
@@ -51,7 +53,9 @@ def gone(process: int, seconds: float = 10.0) -> bool:
 
 
 @pytest.mark.parametrize("source", [ENDLESS, STUCK], ids=["a loop", "inside Lua's C code"])
-def test_L06_L07_a_stop_ends_lua_wherever_it_is(tmp_path, source) -> None:
+def test_L06_L07_a_stop_ends_lua_wherever_it_is(tmp_path, monkeypatch, source) -> None:
+    if source == STUCK:
+        monkeypatch.setenv(FAULTS_VARIABLE, NEVER_ENDS)
     run, _ = started(tmp_path, source, lua_seconds=60)
     begun = time.monotonic()
     run.cancel()
@@ -92,7 +96,8 @@ def test_a_stop_before_the_worker_has_begun(tmp_path) -> None:
 # ===== A script that does not come back
 
 
-def test_L06_a_stall_inside_lua_ends_with_its_line(tmp_path) -> None:
+def test_L06_a_stall_inside_lua_ends_with_its_line(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(FAULTS_VARIABLE, NEVER_ENDS)
     run, _ = started(tmp_path, STUCK, lua_seconds=0.2)
     error, end = list(run.events())
     run.close()
@@ -100,8 +105,8 @@ def test_L06_a_stall_inside_lua_ends_with_its_line(tmp_path) -> None:
     assert (item["code"], end["exit_code"]) == ("lua-timeout", 3)
     assert item["text"] == "\n".join(
         [
-            "script.lua:2: error[lua-timeout]: The script did not come out of a function of Lua within 0.2 seconds.",
-            '    2 | local found = ("a"):rep(31000):find(".-b")',
+            "script.lua:1: error[lua-timeout]: The script did not come out of a function of Lua within 0.2 seconds.",
+            '    1 | warn("begun")',
             "  hint: Is there a pattern with several repetitions, or a sort of a long list? --lua-seconds allows more.",
         ]
     )
@@ -136,9 +141,10 @@ def test_L06_only_lua_itself_can_stall(tmp_path, monkeypatch) -> None:
         assert seen == [None]
         monkeypatch.setattr(context, "_log", lambda _text: None)
         context._note = lambda _text: thread.start()
-        context.run_source(calls + 'warn("now")\nlocal t = ("a"):rep(10000):find(".-b")', "stuck.lua")
+        with contextlib.suppress(FluidError):  # the usual limit may come right after
+            context.run_source(calls + 'warn("now")\ntable.move({}, 1, 9000000, 2)', "stuck.lua")
         thread.join()
-    assert seen[1] is None
+    assert seen[:2] == [None, None]
     assert {error.code for error in seen[2:] if error} == {"lua-timeout"}
     assert {error.diagnostics[0].place.line for error in seen[2:] if error} == {4}
 
@@ -192,7 +198,7 @@ import sys, time
 from fluid_addon.run import RunRequest, WorkerRun
 run = WorkerRun(RunRequest("script.lua", source=sys.argv[1], lua_seconds=600))
 for event in run.events():
-    if event["event"] == "log":
+    if event["event"] in ("log", "note"):
         print(run.pid, run._process._folder, flush=True)
 """
 LONG_STEP = """
@@ -209,9 +215,18 @@ sim:step(1)
 
 
 @linux
-def test_B07_a_worker_ends_when_its_parent_is_killed(tmp_path) -> None:
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(LONG_STEP, id="in the middle of a step"),
+        pytest.param(STUCK, id="inside Lua's C code", marks=pytest.mark.long),
+    ],
+)
+def test_B07_a_worker_ends_when_its_parent_is_killed(tmp_path, monkeypatch, source) -> None:
+    if source == STUCK:
+        monkeypatch.setenv(FAULTS_VARIABLE, NEVER_ENDS)
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, STUCK],
+        [sys.executable, "-c", PARENT, source],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -226,6 +241,7 @@ def test_B07_a_worker_ends_when_its_parent_is_killed(tmp_path) -> None:
 
 
 @linux
+@pytest.mark.long
 def test_B07_a_worker_ends_when_something_else_holds_its_requests_open(tmp_path) -> None:
     """In the middle of a step. A child of its parent has inherited the pipe whose end would have said it."""
     keeps = PARENT.replace(
@@ -260,13 +276,3 @@ def test_a_worker_that_fails_before_its_run_is_said(tmp_path, monkeypatch) -> No
         'The worker process ended with status 1. Its last words: "OSError: a fault on purpose".'
     )
     assert end["exit_code"] == 6
-
-
-def test_a_worker_that_is_killed_while_it_starts_is_said(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv(FAULTS_VARIABLE, fault_text("worker.sign", 1, "kill"))
-    run = WorkerRun(RunRequest("x.lua", source=""))
-    monkeypatch.delenv(FAULTS_VARIABLE)
-    told = list(run.events())
-    run.close()
-    assert told[0]["diagnostics"][0]["code"] == "worker-died"
-    assert told[-1]["exit_code"] == 6

@@ -228,6 +228,7 @@ def test_a_worker_that_hangs_after_its_last_word_is_ended(tmp_path, monkeypatch)
     assert [(event["event"], event["exit_code"]) for event in told] == [("finished", 0)]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="holds Python still by a function of the C library")
 def test_a_worker_whose_python_is_held_still_is_ended(tmp_path, monkeypatch) -> None:
     impatient(monkeypatch)

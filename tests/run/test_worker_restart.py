@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from fluid_addon.faults import FAULTS_VARIABLE, fault_text
 from fluid_addon.run import RunRequest, RunState, WorkerRun
 from fluid_addon.volumes.bake import Bake
@@ -187,6 +189,7 @@ def test_V05_a_real_worker_that_loses_its_device_delivers_the_same_frames(tmp_pa
         assert one.leaf_values.tobytes() == other.leaf_values.tobytes()
 
 
+@pytest.mark.long
 def test_V06_a_real_worker_that_loses_its_device_again_names_the_kernel(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(FAULTS_VARIABLE, fault_text("device.submit", 4, more=True))
     run = WorkerRun(RunRequest("smoke.lua", source=SMOKE, output=str(tmp_path / "out")))

@@ -123,6 +123,39 @@ def test_an_interrupt_by_the_keyboard_ends_the_script(lua) -> None:
     assert isinstance(error.__cause__, KeyboardInterrupt)
 
 
+def test_a_watchdog_sees_whether_lua_lives_and_where(lua) -> None:
+    in_call, silences, places = [], [], []
+
+    def act(method: str) -> None:
+        if method == "step":
+            in_call.append((lua.context.limits.silent_for, lua.context.seen_at().line))
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            limits = lua.context.limits if lua.context else None
+            if limits is not None and limits.in_lua:
+                silences.append(limits.silent_for)
+                places.append(lua.context.seen_at())
+
+    done = threading.Event()
+    watchdog = threading.Thread(target=watch)
+    watchdog.start()
+    lua.act = act
+    script = (
+        "sim = FluidEngine.new{domain_size = {1, 1, 1}}\nsim:step(0.1)\nlocal n = 0\nfor i = 1, 3e7 do n = n + i end"
+    )
+    try:
+        lua.run(script, seconds=60)
+    finally:
+        done.set()
+        watchdog.join()
+    assert in_call == [(0, 2)], "in an engine call Lua is not asked for signs of life"
+    assert max(silences) > 0
+    assert 4 in [place.line for place in places if place is not None]
+    assert lua.context.limits is None
+    assert lua.context.seen_at() is None
+
+
 # ===== What could bring the process down: each in a process of its own
 
 PRELUDE = """

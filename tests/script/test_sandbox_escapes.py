@@ -116,6 +116,20 @@ ESCAPES = {
         "local co = coroutine.wrap(function() end) print(pcall(function() return co.gi_frame or co.cr_frame end))",
         "false\tsmoke.lua:1: attempt to index a function value (upvalue 'co')",
     ),
+    # What was wrong in Lua before 5.4.8, as far as a script can come near it.
+    "cve-2022-28805-constant-environment": (
+        "local print, load = print, load local f = load('local _ENV <const> = {} X = 5 return X') print(f())",
+        "5",
+    ),
+    "cve-2022-33099-errors-in-handlers": (
+        "local function h(e) return e .. {} end print((pcall(xpcall, error, h)), (xpcall(h, h, 'x')))",
+        "true\tfalse",
+    ),
+    "cve-2021-43519-yields-at-depth": (
+        "local function f(n) if n == 0 then coroutine.yield() end return pcall(f, n - 1) end "
+        "for n = 150, 230 do local co = coroutine.wrap(f) pcall(co, n) pcall(co) end print('on')",
+        "on",
+    ),
     "pattern-backtracking": ("(('a'):rep(64)):find(('.-'):rep(30) .. 'b')", D),
     "pattern-hidden-in-a-set": ("(('a'):rep(64)):find('[%%]*' .. ('.-'):rep(30) .. ']')", D),
     "pattern-loop": ("local s = ('a'):rep(2000) while true do s:find('a*b') end", T),

@@ -174,16 +174,26 @@ def test_D07_a_lock_that_went_with_its_file_is_taken_anew(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_D07_a_forked_child_does_not_let_go_of_its_parents_lock(tmp_path: Path) -> None:
-    held = BakeLock(tmp_path)
-    child = os.fork()
-    if not child:
-        held.release()
-        os._exit(0)
-    os.waitpid(child, 0)
-    with pytest.raises(FluidError):
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom fluid_addon.volumes.bake_lock import BakeLock\n"
+        "held = BakeLock(Path(sys.argv[1]))\nchild = os.fork()\n"
+        "if not child:\n    held.release()\n    os._exit(0)\n"
+        "os.waitpid(child, 0)\nprint('held', flush=True)\nsys.stdin.readline()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=child_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(FluidError, match=f"by process {process.pid}"):
         BakeLock(tmp_path)
-    held.release()
+    process.communicate("\n")
     BakeLock(tmp_path).release()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("said", ["", "x", "-5 host", "99999999999999999999 host", "\0\0", "7 \x1b[31mred\n"])

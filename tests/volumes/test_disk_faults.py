@@ -301,7 +301,8 @@ def test_D03_a_folder_whose_name_is_no_text_is_told_of(tmp_path: Path) -> None:
 
 def test_D03_folders_that_are_files_too_deep_or_read_only_are_told_of(tmp_path: Path, tiny_disk: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    for folder in (tmp_path / "file" / "cache", tmp_path.joinpath(*["x" * 200] * 30), Path("/proc/fluid-script")):
+    made_up = [Path("/proc/fluid-script")] if Path("/proc/self").is_dir() else []
+    for folder in (tmp_path / "file" / "cache", tmp_path.joinpath(*["x" * 200] * 30), *made_up):
         with pytest.raises(FluidError) as caught:
             new_bake(folder)
         assert caught.value.code == "disk-error"
@@ -322,7 +323,7 @@ def test_D03_a_bake_that_is_deleted_by_hand_goes_on_with_what_comes(tmp_path: Pa
     assert (bake.folder / "s_2.vdb").read_bytes() == b"2"
 
 
-# ===== Files of others (point 6 of the brief of disks: only what is listed is deleted)
+# ===== Files of others, and links
 
 
 def fill_with_strangers(folder: Path, outside: Path) -> set[str]:
@@ -562,4 +563,4 @@ def test_a_bake_is_what_a_dictionary_would_be(no_waiting: None) -> None:
 
 @pytest.mark.long
 def test_a_bake_is_what_a_dictionary_would_be_for_long(no_waiting: None) -> None:
-    machine(300, 50)()
+    machine(120, 40)()

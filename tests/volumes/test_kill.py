@@ -7,6 +7,7 @@ as it is, so the fast tests take the calls that change something, and the long o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -116,7 +117,8 @@ class Writer:
                 self.ended()
                 no_tracer(f"strace cannot trace here: {said.strip()}")
             while stopped(process):
-                os.kill(process, signal.SIGCONT)
+                with contextlib.suppress(ProcessLookupError):  # it has gone on, and to its end
+                    os.kill(process, signal.SIGCONT)
             code, failed = self.ended()
         finally:
             tracer.wait()

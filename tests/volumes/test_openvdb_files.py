@@ -206,7 +206,6 @@ def test_D14_zeros_single_voxels_and_denormals_come_back_to_the_bit(tmp_path, ba
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
 def test_D12_D14_a_frame_of_more_than_two_gigabytes(library, tmp_path):
     noise = np.random.default_rng(0).random((480, 480, 480), np.float32) + 1
     names = [f"noise{number}" for number in range(6)]

@@ -6,7 +6,8 @@ local lua, border, env = ...
 local ask, encode, where = border.ask, border.encode, border.where
 local setmetatable, tonumber, type = lua.setmetatable, lua.tonumber, lua.type
 local gmatch, sub = lua.string.gmatch, lua.string.sub
-local rawequal, select, shown_value, objects, move = lua.rawequal, lua.select, border.order.shown, border.objects, lua.table.move
+local rawequal, select, move = lua.rawequal, lua.select, lua.table.move
+local shown_value, objects = border.order.shown, border.objects
 
 local _ENV <const> = nil
 

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- The same order in every run. Lua walks a table in the order of its hashes, which depend on addresses and on a seed that
--- is new in every process. Here `pairs` and `next` go by the keys themselves, and what has no name is numbered when it
--- is first seen, instead of being shown by its address.
+-- The same order in every run. Lua walks a table in the order of its hashes, which depend on addresses and on a seed
+-- that is new in every process. Here `pairs` and `next` go by the keys themselves, and what has no name is numbered when
+-- it is first seen, instead of being shown by its address.
 
 local lua, border, sorting = ...
 local error, next, rawget, tostring, type = lua.error, lua.next, lua.rawget, lua.tostring, lua.type

@@ -7,7 +7,7 @@ local sub, exp, log = lua.string.sub, lua.math.exp, lua.math.log
 
 local _ENV <const> = nil
 
-local MAX_STEPS = log(5e8) -- of one match at the very worst: a second or two, for a pattern made to take them
+local MAX_STEPS = log(2e8) -- of one match at the very worst: some seconds, for a pattern made to take them
 
 -- How a pattern's work grows with the length of its subject: how many of its pieces repeat, so that their ends divide
 -- the subject in every way there is, and how many are optional. What repeats at the very end never has to be tried

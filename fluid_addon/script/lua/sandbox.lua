@@ -4,7 +4,8 @@
 -- `host` is the only thing of Python in this state, and only closures of these files hold it. Strings, numbers and
 -- booleans cross it; no table and no Python object does. The other chunks are trusted files, compiled here.
 
-local host, vocabulary, sorting_source, order_source, patterns_source, libraries_source, encoder_source, engine_source = ...
+local host, vocabulary, sorting_source, order_source, patterns_source, libraries_source, encoder_source, engine_source =
+  ...
 
 local lua = {
   assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, load = load, next = next,
@@ -32,7 +33,7 @@ local STOPPED = "the script was stopped"
 local OUT_OF_MEMORY = "not enough memory" -- Lua's own text (lstate.c)
 local OWN_POSITION = "^%[fluid%]:%d+: " -- what Lua puts before an error that a function of these files caused
 local MAX_TEXT = 1024 * 1024 -- of an error, also of those that the host raises
-local INSTRUCTIONS = 10000 -- between two looks at the clock: seldom enough to cost little, a tenth of a millisecond or so
+local INSTRUCTIONS = 10000 -- between two looks at the clock: a tenth of a millisecond or so
 
 local stopped = false -- for good: pcall, coroutines, handlers and __close cannot bring the script back
 local user_chunks = {} -- chunk name -> "script" or "library"

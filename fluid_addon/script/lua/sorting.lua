@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- A stable sort. Lua's own takes the clock to choose its pivots, so elements that are equal may come out in another order
--- in another run; and while it works in C no limit of time is met.
+-- A stable sort. Lua's own takes the clock to choose its pivots, so elements that are equal may come out in another
+-- order in another run; and while it works in C no limit of time is met.
 
 local lua = ...
 local type = lua.type
