@@ -254,8 +254,19 @@ def rewrite_body(
             checker.complain("glsl-structure", token, "A text can only be the name of a field.")
     checker.stop()
     body.code = _apply(definition.code, edits)
-    body.effort = sum(_EFFORT.get(token.text, 1) for token in tokenize(body.code))
+    rewritten = tokenize(body.code)
+    body.effort = sum(_EFFORT.get(token.text, 1) for token in rewritten) + _array_effort(rewritten)
     return body
+
+
+def _array_effort(tokens: list[Token]) -> int:
+    """Of arrays: a driver takes every element of one that is indexed by what it computes for a value of its own."""
+    lengths = [
+        int(length.text.rstrip("uU"))
+        for before, name, bracket, length in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False)
+        if bracket.text == "[" and before.kind == name.kind == "name" and length.text.rstrip("uU").isdecimal()
+    ]
+    return 8 * sum(lengths)
 
 
 def _allowed(checker: _Checker, call: Token, token: Token, name: str, own: bool, location: list[Token]) -> bool:

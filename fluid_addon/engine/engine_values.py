@@ -16,7 +16,7 @@ from .declarations import Declarations
 from .domain import Domain
 from .field import Field, Value, check_value, find_field
 from .field_load import FieldLoads
-from .journal import EngineJournal
+from .journal import EngineJournal, file_digest
 from .reduction import OPERATIONS, check_operation
 from .simulation import Simulation
 from .stepping import Stepping
@@ -146,6 +146,8 @@ class EngineValues:
             load()
         else:
             self._stepping.announce_plan()
+            if (file := self._loads.foreign_file(path)) is not None:
+                self._journal.same(f"file {path}", file_digest(file), f'the file "{path}" was changed')
             self._journal.ask(f"load {field} {path} {grid or field}", load)
 
     def array(self, field: str) -> npt.NDArray[Any]:

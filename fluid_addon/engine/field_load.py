@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..diagnostics import FluidError
 from ..volumes.export_path import same_file_key
 from ..volumes.grid import Grid
 from .activation import checked_rule
@@ -37,6 +39,16 @@ class FieldLoads:
     def __init__(self, domain: Domain, simulation: Simulation | None, environment: EngineEnvironment) -> None:
         self._domain, self._simulation, self._environment = domain, simulation, environment
         self._seen: set[tuple[str, str, str]] = set()
+
+    def foreign_file(self, path: str) -> Path | None:
+        """The file that a load of this path would read; None for an export of this run, and where there is none."""
+        if same_file_key(path) in self._environment.exported:
+            return None
+        try:
+            file = grid_path(self._environment.folder, path)
+        except FluidError:  # the load says so
+            return None
+        return file if file.is_file() else None
 
     def load(self, field: Field, path: str, grid_name: str) -> None:
         """Let a field take a grid's values. Work that is under way goes on while the file is read.

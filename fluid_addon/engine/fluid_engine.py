@@ -21,6 +21,7 @@ from .export_choice import numbered
 from .field import Value, find_field, parse_resolution
 from .field_load import FieldLoads
 from .grid_source import GridSource, grid_path, told_reading
+from .journal import file_digest
 from .kernel_source import Constants
 from .pace import check_dt, check_run
 from .run_plan import Planner, RunPlan
@@ -108,6 +109,9 @@ class FluidEngine(EngineValues):
             if self.sparse and self._source is not None and self._simulation.leaves is not None:
                 self._simulation.leaves.start_from(self._source.leaves(self.domain))
         self._journal = self._environment.journal.of_engine()
+        if self._source is not None and self._simulation is not None:
+            digest = file_digest(self._source.path)
+            self._journal.same(f"file {grid_file}", digest, f'the file "{grid_file}" was changed')
         self._exports = BakeExports(self._simulation, self._environment, self._journal)
         self._loads = FieldLoads(self.domain, self._simulation, self._environment)
         pending = self._exports.raise_pending

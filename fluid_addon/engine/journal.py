@@ -8,12 +8,14 @@ script that asks otherwise than it did is told so: a resumed run is the same run
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..diagnostics import Diagnostic, FluidError, Kind, fail
 
-__all__ = ["EngineJournal", "Journal", "mismatch"]
+__all__ = ["EngineJournal", "Journal", "file_digest", "mismatch"]
 
 #: A call in words, what it answered (numbers, texts, lists and dictionaries of them), and what it raised instead.
 Entry = tuple[str, Any, list[list[str | None]] | None]
@@ -33,12 +35,14 @@ class Journal:
 
     Attributes:
         arrived: called when the last entry of the earlier run was answered.
+        changed: told what is not as it was in the earlier run; by default it raises checkpoint-mismatch.
     """
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._next = self._engines = 0
         self.arrived: Callable[[], None] = _nothing
+        self.changed: Callable[[str], None] = _refuse
 
     @property
     def entries(self) -> list[Entry]:
@@ -111,6 +115,28 @@ class EngineJournal:
         """As `Journal.ask`."""
         return self._journal.ask(f"{self._number} {call}" if self._number else call, compute)
 
+    def same(self, call: str, value: str, what: str) -> None:
+        """Take note of something that the run reads, such as a digest; `what` is changed where it is another one now.
+
+        Raises:
+            FluidError: as `Journal.changed` does.
+        """
+        if self.ask(call, lambda: value) != value:
+            self._journal.changed(what)
+
+
+def file_digest(path: Path) -> str:
+    """Of a file that a run reads; empty where it cannot be read, which whoever reads it says."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+    except OSError:
+        return ""
+
 
 def _nothing() -> None:
     pass
+
+
+def _refuse(what: str) -> None:
+    raise mismatch([what])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
@@ -73,7 +74,8 @@ class SceneObject:
         velocity: Field,
         note: Callable[[str], None],
     ) -> None:
-        self._name, self._source, self._domain = name, source, domain
+        self.name, self._source, self._domain = name, source, domain
+        self._noted: tuple[Hashable, str] | None = None
         self._distance, self._velocity = distance, velocity
         self._tell = note
         self._told: set[str] = set()
@@ -105,9 +107,19 @@ class SceneObject:
                 way = mesh.points - earlier.points
                 mesh = Mesh(mesh.points - (1.0 - part) * way, mesh.triangles)
             else:
-                self._say(f'The object "{self._name}" changes its topology over the frames: it has no velocity then.')
+                self._say(f'The object "{self.name}" changes its topology over the frames: it has no velocity then.')
         self._show(simulation, mesh, way, frame, seconds)
         self._shown = state
+
+    def digest(self, frame: int) -> str:
+        """Of the mesh in a frame: equal meshes have equal ones. Raises FluidError `mesh-broken`."""
+        key = self._source.key(frame)
+        if self._noted is None or self._noted[0] != key:
+            mesh = self._source.mesh(frame)
+            content = hashlib.blake2b(mesh.points.tobytes(), digest_size=8)
+            content.update(mesh.triangles.tobytes())
+            self._noted = key, content.hexdigest()
+        return self._noted[1]
 
     def forget(self) -> None:
         """What the fields hold is not known any more; the next `follow` writes them."""
@@ -156,15 +168,15 @@ class SceneObject:
 
     def _look_at(self, mesh: Mesh, shells: Shells, distance: NDArray[np.float32], frame: int) -> None:
         if not len(mesh.triangles):
-            self._say(f'The object "{self._name}" has no faces in frame {frame}.')
+            self._say(f'The object "{self.name}" has no faces in frame {frame}.')
             return
         if not shells.closed:
             filled = bool((distance < -2 * THICKNESS).any())
             what = "a body whose small holes are filled" if filled else "a thin sheet, without an inside"
-            self._say(f'The object "{self._name}" is not closed: it counts as {what}.')
+            self._say(f'The object "{self.name}" is not closed: it counts as {what}.')
         low, high = mesh.points.min(axis=0), mesh.points.max(axis=0)
         if (high < -0.5).any() or (low > np.array(self._domain.size) - 0.5).any():
-            self._say(f'The object "{self._name}" lies outside the domain in frame {frame}.')
+            self._say(f'The object "{self.name}" lies outside the domain in frame {frame}.')
 
     def _say(self, text: str) -> None:
         kind = text.partition(" in frame ")[0]

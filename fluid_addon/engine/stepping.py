@@ -143,6 +143,9 @@ class Stepping:
     def _advance(self, dt: float, frame: int, part: float, seconds: float) -> None:
         """A step, after which `part` of the frame, which lasts `seconds`, has passed."""
         if self._computes(frame):
+            for each in self.objects:
+                what = f'the object "{each.name}" is another one in frame {frame}'
+                self._journal.same(f"object {each.name} in {frame}", each.digest(frame), what)
             self._journal.ask(f"step {frame} {dt!r}", partial(self._compute, dt, frame, part, seconds))
         self._steps += 1
         self.time += dt

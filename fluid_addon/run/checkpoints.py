@@ -154,6 +154,9 @@ class Checkpoints:
         self._saved_at = 0  # entries of the journal
         self._resumption: Resumption | None = None
         journal.arrived = self._arrive
+        self._accepted: set[str] = set()
+        if request.accept_changes:
+            journal.changed = self._accept
 
     # ----- going on
 
@@ -178,6 +181,13 @@ class Checkpoints:
             raise corrupt(chosen.path, f"its journal cannot be read ({error})") from error
         self._resumption = chosen
         return chosen, bake
+
+    def _accept(self, what: str) -> None:
+        """A change that shows while the script is answered by the journal."""
+        told = what.partition(" in frame ")[0]
+        if told not in self._accepted:
+            self._accepted.add(told)
+            self._note(f"The run goes on with changes: {what}.")
 
     def _own(self) -> dict[str, Any]:
         """What a run has to have in common with the one that it goes on with."""
@@ -269,4 +279,4 @@ class Checkpoints:
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "animated"
-    return "not set" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "the script's default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 from dataclasses import replace
@@ -208,7 +209,7 @@ def test_changed_scripts_and_parameters_are_a_choice_D10(runs: Runs) -> None:
     assert runs.run(changed) == 2
     assert runs.errors() == [
         "error[checkpoint-mismatch]: The run cannot go on as it was: the script was changed; "
-        '"push" is 3, and it was not set.\n'
+        '"push" is 3, and it was the script\'s default.\n'
         "  hint: Run it without resuming to start over, or accept the changes to go on with them from the checkpoint."
     ]
     assert runs.run(replace(changed, accept_changes=True)) == 0, runs.errors()
@@ -237,6 +238,41 @@ def test_a_script_that_goes_another_way_is_told_so_D10(runs: Runs, before: str, 
     assert (code == 0) == (not said), runs.errors()
     if said:
         assert code == 2 and said in runs.errors()[0], runs.errors()
+
+
+CUBE = """
+v 0.4 0.4 0.4
+v 1.2 0.4 0.4
+v 0.4 1.2 0.4
+v 0.4 0.4 1.2
+f 1 3 2
+f 1 2 4
+f 1 4 3
+f 2 3 4
+"""
+WITH_FILES = SMOKE.replace(
+    "local late",
+    """
+    sim:add_object("ball", scene.object("Ball"))
+    sim:load("density", "start.vdb", {grid = "density"})
+    """,
+)
+
+
+def test_objects_and_files_that_were_changed_are_noticed_D10(runs: Runs) -> None:
+    assert runs.run(runs.request(runs.write(SMOKE))) == 0
+    shutil.copy(runs.bake / "smoke_1.vdb", runs.folder / "start.vdb")
+    runs.write(CUBE, "Ball.obj")
+    request = ended(runs, WITH_FILES)
+    assert runs.run(request) == 0, runs.errors()
+    request = ended(runs, WITH_FILES)
+    runs.write(CUBE.replace("1.2", "1.1"), "Ball.obj")
+    assert runs.run(request) == 2 and 'the object "Ball" is another one in frame 1' in runs.errors()[0]
+    runs.write(CUBE, "Ball.obj")
+    (runs.folder / "start.vdb").write_bytes((runs.folder / "start.vdb").read_bytes() + b"x")
+    assert runs.run(request) == 2 and 'the file "start.vdb" was changed' in runs.errors()[0]
+    assert runs.run(replace(request, accept_changes=True)) == 0, runs.errors()
+    assert any('the file "start.vdb" was changed' in event["text"] for event in runs.told("note"))
 
 
 def test_a_frame_that_was_damaged_sends_the_run_back_D08(runs: Runs) -> None:
@@ -336,7 +372,9 @@ def test_resume_says_what_there_is_to_resume(tmp_path: Path, capsys: pytest.Capt
     (bake,) = bakes.iterdir()
     assert latest_checkpoint(bake), "a run that its frames have cut short can be made longer"
     code, said = command(*run, "--resume", "--param", "push=1", capsys=capsys)
-    assert code == 2 and "error[checkpoint-mismatch]" in said and '"push" is 1, and it was not set' in said
+    assert (
+        code == 2 and "error[checkpoint-mismatch]" in said and '"push" is 1, and it was the script\'s default' in said
+    )
     assert command(*run, "--resume", capsys=capsys)[0] == 0
     assert [path.name for path in bakes.iterdir()] == [bake.name]
     code, said = command(*run, "--resume", capsys=capsys)
