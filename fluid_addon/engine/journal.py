@@ -9,6 +9,9 @@ script that asks otherwise than it did is told so: a resumed run is the same run
 from __future__ import annotations
 
 import hashlib
+import json
+import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +25,9 @@ Entry = tuple[str, Any, list[list[str | None]] | None]
 
 Answer = TypeVar("Answer")
 
+#: Entries that are packed together, and bytes that they may have in a file of somebody else.
+TOGETHER, LARGEST = 1024, 64 << 20
+
 
 def mismatch(differences: Sequence[str]) -> FluidError:
     """A run that cannot go on from a checkpoint because it is not the run that made it."""
@@ -31,32 +37,47 @@ def mismatch(differences: Sequence[str]) -> FluidError:
 
 
 class Journal:
-    """The journal of all engines of a script.
+    """The journal of all engines of a script. What is older is kept packed: a script may ask millions of times.
 
     Attributes:
+        count: calls so far.
         arrived: called when the last entry of the earlier run was answered.
         changed: told what is not as it was in the earlier run; by default it raises checkpoint-mismatch.
     """
 
+    #: Bytes of packed entries behind which nothing more is noted, and no run can go on from here.
+    MOST_BYTES = 128 << 20
+
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
-        self._next = self._engines = 0
+        self._packed: list[bytes] = []
+        self._recent: list[Entry] = []
+        self._to_answer: deque[Entry] = deque()
+        self._answered = 0  # of the packed ones, those that were taken to be answered from
+        self._size = self._engines = self.count = 0
         self.arrived: Callable[[], None] = _nothing
         self.changed: Callable[[str], None] = _refuse
 
     @property
-    def entries(self) -> list[Entry]:
-        """Everything so far, to be kept in a checkpoint."""
-        return self._entries
-
-    @property
     def is_replaying(self) -> bool:
         """Whether calls are answered from the earlier run."""
-        return self._next < len(self._entries)
+        return bool(self._to_answer)
 
-    def replay(self, entries: Sequence[Sequence[Any]]) -> None:
-        """Answer by these first. Raises ValueError for what are no entries."""
-        self._entries = [(str(call), answer, raised) for call, answer, raised in entries]
+    @property
+    def is_full(self) -> bool:
+        """Whether there was more than can be noted."""
+        return self._size > self.MOST_BYTES
+
+    def packed(self) -> list[bytes]:
+        """Everything so far, for a checkpoint."""
+        self._pack()
+        return self._packed
+
+    def replay(self, packed: Sequence[bytes]) -> None:
+        """Answer by what another journal has packed. Raises ValueError for what is none."""
+        for some in packed:
+            self.count += len(_unpacked(some))  # all of it is looked at before any of it is believed
+        self._packed, self._size = list(packed), sum(map(len, packed))
+        self._take_more()
 
     def of_engine(self) -> EngineJournal:
         """The journal of an engine that is new."""
@@ -69,17 +90,23 @@ class Journal:
         Raises:
             FluidError: of `compute`; `checkpoint-mismatch` where the earlier run had another call here.
         """
-        if not self.is_replaying:
+        if not self._to_answer:
             return self._compute(call, compute)
-        expected, answer, raised = self._entries[self._next]
+        expected, answer, raised = self._to_answer[0]
         if call != expected:
-            raise mismatch([f'call {self._next + 1} of the script is "{call}", and it was "{expected}"'])
-        self._next += 1
-        if self._next == len(self._entries):
+            raise mismatch([f'the script asks for "{call}", where it asked for "{expected}"'])
+        self._to_answer.popleft()
+        self._take_more()
+        if not self._to_answer:
             self.arrived()
         if raised is not None:
             raise FluidError(*(Diagnostic(str(code), str(message), hint=hint) for code, message, hint in raised))
         return answer
+
+    def _take_more(self) -> None:
+        while not self._to_answer and self._answered < len(self._packed):
+            self._to_answer.extend(_unpacked(self._packed[self._answered]))
+            self._answered += 1
 
     def _compute(self, call: str, compute: Callable[[], Answer]) -> Answer:
         try:
@@ -92,13 +119,34 @@ class Journal:
         return answer
 
     def _note(self, call: str, answer: Any, raised: list[list[str | None]] | None) -> None:
-        self._entries.append((call, answer, raised))
-        self._next = len(self._entries)
+        self.count += 1
+        if self.is_full:
+            return
+        self._recent.append((call, answer, raised))
+        if len(self._recent) >= TOGETHER:
+            self._pack()
+
+    def _pack(self) -> None:
+        if self._recent:
+            self._packed.append(zlib.compress(json.dumps(self._recent).encode(), 1))
+            self._size += len(self._packed[-1])
+            self._answered = len(self._packed)
+            self._recent = []
 
     def check_end(self) -> None:
         """Raises FluidError checkpoint-mismatch where the script has ended and the earlier run went on."""
-        if self.is_replaying:
-            raise mismatch([f'the script ends before "{self._entries[self._next][0]}"'])
+        if self._to_answer:
+            raise mismatch([f'the script ends where it asked for "{self._to_answer[0][0]}"'])
+
+
+def _unpacked(packed: bytes) -> list[Entry]:
+    """Raises ValueError."""
+    try:
+        reader = zlib.decompressobj()
+        entries = json.loads(reader.decompress(packed, LARGEST))
+        return [(str(call), answer, raised) for call, answer, raised in entries]
+    except (zlib.error, TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
 
 
 class EngineJournal:

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from .. import VERSION
 from ..diagnostics import FluidError, fail
@@ -33,6 +37,7 @@ __all__ = ["Checkpoints", "Resumption", "bake_to_resume", "digest"]
 KEPT = 2
 #: A checkpoint waits for this many times as long as the last one took: 5 % of the time at most goes into them.
 SHARE = 20
+_JOURNAL = "journal"
 #: Frames before a checkpoint whose checksums are looked at; a crash damages what was written last.
 LOOKED_AT = 3
 
@@ -151,7 +156,8 @@ class Checkpoints:
         self._script, self._sources, self._open_bake = script, sources, open_bake
         self._note, self._emit = note, emit
         self._last, self._pause = time.monotonic(), request.checkpoint_seconds
-        self._saved_at = 0  # entries of the journal
+        self._saved_at = 0  # calls in the journal
+        self._gave_up = False
         self._resumption: Resumption | None = None
         journal.arrived = self._arrive
         self._accepted: set[str] = set()
@@ -176,7 +182,8 @@ class Checkpoints:
             head = {"script_hash": digest(self._script()), "details": self._request.details}
             bake = bake.copy_to(Path(self._request.output), chosen.files, head)
         try:
-            self._journal.replay(chosen.run["journal"])
+            with open_checkpoint(chosen.path) as found:
+                self._journal.replay(_parted(found.array(_JOURNAL), chosen.run["journal"]))
         except (TypeError, ValueError) as error:
             raise corrupt(chosen.path, f"its journal cannot be read ({error})") from error
         self._resumption = chosen
@@ -228,7 +235,7 @@ class Checkpoints:
         if device != chosen.run["device"]:
             self._note(f'The run goes on on "{device}"; it began on "{chosen.run["device"]}", which rounds otherwise.')
         self._last = time.monotonic()
-        self._saved_at = len(self._journal.entries)
+        self._saved_at = self._journal.count
 
     def _texts(self) -> dict[str, str]:
         return {name: digest(text) for name, text in self._sources().items()}
@@ -244,15 +251,20 @@ class Checkpoints:
             FluidError: of what was under way: `not-a-number`, `cancelled`, `device-lost`.
         """
         due = time.monotonic() - self._last >= self._pause or frame == self._request.last_frame
-        if due and self._request.checkpoint_seconds and len(self._journal.entries) > self._saved_at:
+        if not due or not self._request.checkpoint_seconds or self._journal.count == self._saved_at:
+            return
+        if not self._journal.is_full:
             self._save(frame)
+        elif not self._gave_up:
+            self._gave_up = True
+            self._note(f"From frame {frame} on no checkpoint is made: the script has asked its engines too often.")
 
     def _save(self, frame: int) -> None:
         begun = time.monotonic()
         try:
             made = self._open_bake().add_checkpoint(frame, lambda writer: self._write(writer, frame), KEPT)
             self._emit(made.frame, made.size)
-            self._saved_at = len(self._journal.entries)
+            self._saved_at = self._journal.count
         except FluidError as error:
             if error.code not in ("disk-full", "disk-error"):
                 raise
@@ -262,6 +274,8 @@ class Checkpoints:
         self._pause = max(self._request.checkpoint_seconds, min(SHARE * cost, SHARE * self._request.checkpoint_seconds))
 
     def _write(self, writer: CheckpointWriter, frame: int) -> None:
+        packed = self._journal.packed()
+        writer.put(_JOURNAL, np.frombuffer(b"".join(packed), np.uint8))
         states = [engine.save_state(f"{number}/", writer) for number, engine in enumerate(self._engines)]
         files = [[found.path, found.size, found.crc32] for found in self._open_bake().frames]
         run = {
@@ -271,9 +285,17 @@ class Checkpoints:
             "sources": self._texts(),
             "files": files,
             "engines": states,
-            "journal": self._journal.entries,
+            "journal": [len(some) for some in packed],
         }
         writer.finish(run)
+
+
+def _parted(joined: npt.NDArray[np.uint8], lengths: Sequence[int]) -> list[bytes]:
+    """Pieces of these lengths. Raises ValueError where they are not those of the whole."""
+    if not all(isinstance(length, int) and length > 0 for length in lengths) or sum(lengths) != joined.size:
+        raise ValueError("its pieces are not those of the whole")
+    content, starts = joined.tobytes(), [0, *itertools.accumulate(lengths)]
+    return [content[first:last] for first, last in itertools.pairwise(starts)]
 
 
 def _shown(value: Any) -> str:

@@ -45,7 +45,7 @@ _HEAD = "head.json"
 _LARGEST_HEAD = 512 << 20  # bytes
 #: What reading a damaged archive raises: encrypted, patched or nested ones are RuntimeErrors.
 _DAMAGE = (OSError, ValueError, RuntimeError, EOFError, struct.error, zipfile.BadZipFile)
-_KINDS = ("float16", "float32", "float64", "int32", "uint32", "int64")
+_KINDS = ("uint8", "float16", "float32", "float64", "int32", "uint32", "int64")
 
 
 @dataclass(frozen=True)

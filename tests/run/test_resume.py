@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import threading
+import tracemalloc
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,8 +228,8 @@ def test_changed_scripts_and_parameters_are_a_choice_D10(runs: Runs) -> None:
         ('"R32F, 0.25"', '"R32F, 0.25"', ""),
         ("{20, 12, 16}", "{20, 12, 18}", "domain_size is [20, 12, 18], and it was [20, 12, 16]"),
         ("Format.R16F", "Format.R32F", "fields is"),
-        ("0.02 +", "0.03 +", 'is "step 1 '),
-        ("for frame = 1, 6", "for frame = 1, 2", 'the script ends before "reduce density sum"'),
+        ("0.02 +", "0.03 +", 'asks for "step 1 '),
+        ("for frame = 1, 6", "for frame = 1, 2", 'the script ends where it asked for "reduce density sum"'),
     ],
     ids=["none", "size", "format", "dt", "end"],
 )
@@ -349,7 +351,7 @@ def test_numbers_survive_as_they_are() -> None:
     journal, again = Journal(), Journal()
     values = (0.1, 1e-320, float(np.float32(0.1)), 2**60, float("inf"))
     assert journal.of_engine().ask("reduce", lambda: values) == values
-    again.replay(json.loads(json.dumps(journal.entries)))
+    again.replay(journal.packed())
     assert tuple(again.of_engine().ask("reduce", lambda: ())) == values
 
 
@@ -403,3 +405,32 @@ def test_a_killed_worker_loses_no_frame_and_its_run_goes_on(runs: Runs) -> None:
     assert runs.run(replace(request, resume=str(bake))) == 0, runs.errors()
     assert files_of(bake) == files
     assert {path.name for path in bake.iterdir()} == {"manifest.json", *(name for name, _ in files)}
+
+
+def test_a_script_may_ask_a_million_times_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "MOST_BYTES", 1 << 20)
+    journal, again = Journal(), Journal()
+    engine = journal.of_engine()
+    tracemalloc.start()
+    asked = 0
+    while not journal.is_full:
+        asked += 1
+        value = (float(np.sin(asked)),)
+        assert engine.ask(f"read density {asked % 100} 2 3", lambda value=value: value) == value
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    assert asked > 50_000
+    assert engine.ask("read density 1 2 3", lambda: (7.0,)) == (7.0,), "it goes on without being noted"
+    again.replay(journal.packed())
+    engine = again.of_engine()
+    for number in range(1, 3000):
+        answer = engine.ask(f"read density {number % 100} 2 3", lambda: pytest.fail("nothing is computed"))
+        assert answer == [float(np.sin(number))]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"nonsense", zlib.compress(b"[[1]]"), zlib.compress(b"[" * 99999), zlib.compress(bytes(1 << 27))]
+)
+def test_a_journal_that_is_none_is_refused(damage: bytes) -> None:
+    with pytest.raises(ValueError):
+        Journal().replay([damage])
