@@ -76,6 +76,7 @@ class SceneObject:
     ) -> None:
         self.name, self._source, self._domain = name, source, domain
         self._noted: tuple[Hashable, str] | None = None
+        self._read: dict[Hashable, Mesh] = {}
         self._distance, self._velocity = distance, velocity
         self._tell = note
         self._told: set[str] = set()
@@ -99,8 +100,8 @@ class SceneObject:
         state = (now,) if now == before else (now, before, part, seconds)
         if state == self._shown:
             return
-        mesh = self._in_voxels(self._source.mesh(frame))
-        earlier = None if now == before else self._in_voxels(self._source.mesh(frame - 1))
+        mesh = self._in_voxels(self._mesh(frame))
+        earlier = None if now == before else self._in_voxels(self._mesh(frame - 1))
         way = None
         if earlier is not None:
             if mesh.same_topology(earlier):
@@ -115,11 +116,20 @@ class SceneObject:
         """Of the mesh in a frame: equal meshes have equal ones. Raises FluidError `mesh-broken`."""
         key = self._source.key(frame)
         if self._noted is None or self._noted[0] != key:
-            mesh = self._source.mesh(frame)
+            mesh = self._mesh(frame)
             content = hashlib.blake2b(mesh.points.tobytes(), digest_size=8)
             content.update(mesh.triangles.tobytes())
             self._noted = key, content.hexdigest()
         return self._noted[1]
+
+    def _mesh(self, frame: int) -> Mesh:
+        """The mesh in a frame; that one and the one before it are kept."""
+        key = self._source.key(frame)
+        if key not in self._read:
+            self._read[key] = self._source.mesh(frame)
+            for old in list(self._read)[:-2]:
+                del self._read[old]
+        return self._read[key]
 
     def forget(self) -> None:
         """What the fields hold is not known any more; the next `follow` writes them."""

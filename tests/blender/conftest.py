@@ -37,12 +37,20 @@ MakeGrids = Callable[[int], Sequence[VdbGrid]]
 
 
 def children(pid: int | None = None) -> set[int]:
-    """The processes that a process has started and that still run; by default those of this one."""
+    """The processes that a process has started and that still run; by default those of this one. The GLSL compiler, which
+    stays as long as the process that it works for, is none of them."""
     found: set[int] = set()
     for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
         with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
             found.update(map(int, (task / "children").read_text().split()))
-    return found
+    return {child for child in found if not _is_compiler(child)}
+
+
+def _is_compiler(pid: int) -> bool:
+    try:
+        return b"compiler_child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 @pytest.fixture

@@ -291,4 +291,5 @@ def test_a_launcher_is_known_by_what_it_tells_its_processes(variables: dict[str,
 def test_every_call_of_an_engine_is_followed_or_changes_nothing() -> None:
     methods: dict[str, Callable[..., object]] = dict(inspect.getmembers(FluidEngine, inspect.isfunction))
     answered_by_the_first = {"solved", "plan"}
-    assert {name for name in methods if not name.startswith("_")} == FOLLOWED | answered_by_the_first
+    of_checkpoints = {"save_state", "restore_state"}  # which a run in several processes does not make
+    assert {name for name in methods if not name.startswith("_")} == FOLLOWED | answered_by_the_first | of_checkpoints
