@@ -37,8 +37,10 @@ MakeGrids = Callable[[int], Sequence[VdbGrid]]
 
 
 def children(pid: int | None = None) -> set[int]:
-    """The processes that a process has started and that still run; by default those of this one. The GLSL compiler, which
-    stays as long as the process that it works for, is none of them."""
+    """The processes that a process has started and that still run; by default those of this one.
+
+    The GLSL compiler, which stays as long as the process that it works for, is none of them.
+    """
     found: set[int] = set()
     for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
         with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
