@@ -170,15 +170,6 @@ class LeafBox:
         np.clip(high[axis], 0, size, out=high[axis])
         return low, high
 
-    def reach_is_adjacent(self, axis: int, voxels: int) -> bool:
-        """Whether a read this far along an axis crosses one border between leaves at most.
-
-        Not beyond 8 voxels, and across the end of a periodic axis not beyond the ragged leaf that may lie there.
-        """
-        periodic = self.boundary[axis] is Boundary.PERIODIC
-        shortest = self.size[axis] - (self.shape[axis] - 1) * LEAF if periodic else LEAF
-        return abs(voxels) <= shortest
-
 
 def grown_capacity(needed: int, box: LeafBox, capacity: int = _STEP) -> int:
     """The capacity of a pool, by default a new one, once it has had to hold so many slots."""

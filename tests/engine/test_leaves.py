@@ -85,32 +85,6 @@ def test_touched_is_quick_about_large_boxes():
     np.testing.assert_array_equal(box.touched(lows, -lows), box.everything())
 
 
-def borders_crossed(size: int, boundary: Boundary, at: int, voxels: int) -> int:
-    """Walks voxel by voxel, and counts the borders between leaves on the way."""
-    crossed, step = 0, 1 if voxels > 0 else -1
-    for _ in range(abs(voxels)):
-        on = at + step
-        if boundary is Boundary.PERIODIC:
-            crossed += not 0 <= on < size or on // LEAF != at // LEAF
-            at = on % size
-        elif 0 <= on < size:
-            crossed += on // LEAF != at // LEAF
-            at = on
-        elif boundary is Boundary.OPEN:
-            return min(crossed + 1, 1)  # whatever lies beyond an open end is the background
-    return crossed
-
-
-@pytest.mark.parametrize("boundary", Boundary)
-def test_a_reach_that_ends_in_the_next_leaf_at_most(boundary):
-    for size, voxels in itertools.product(range(1, 35), range(9)):
-        box = LeafBox((size, size, size), (boundary,) * 3)
-        walks = (borders_crossed(size, boundary, at, s * voxels) for at in range(size) for s in (-1, 1))
-        expected = max(walks) <= 1
-        assert [box.reach_is_adjacent(axis, s * voxels) for axis in range(3) for s in (-1, 1)] == [expected] * 6
-        assert not box.reach_is_adjacent(0, 9)
-
-
 class Slots:
     """The rules of slots as dictionaries."""
 
