@@ -229,7 +229,7 @@ class Exporter:
                 if not self._abandoned.is_set() and self._error is None:
                     self._write(frame)
             except FluidError as error:
-                _forget_locals(error)
+                forget_locals(error)
                 if error.code != "cancelled":
                     self._error = error.at(request.place)
             except Exception as error:  # a fault of ours must reach the artist, not end a thread in silence
@@ -286,9 +286,11 @@ class Exporter:
         self._release_slots()
 
 
-def _forget_locals(error: BaseException | None) -> None:
+def forget_locals(error: BaseException | None) -> None:
     """Let go of the grids and arrays that the frames of a kept error would hold until the process ends."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # what failed while a failure was handled may lead back to it
+        seen.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import EngineEnvironment, FluidEngine, Format
+from fluid_addon.engine.export import forget_locals
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.grid import Grid
 from fluid_addon.volumes.nanovdb_reader import read_nvdb
@@ -265,3 +267,12 @@ def test_what_half_rounds_to_the_background_is_not_active(exporting, set_field):
     engine.finish()
     active = [read_vdb(bakes[0].folder / f"d_{n}.vdb")[0].active_count for n in (1, 2)]
     assert active == [1, 2]
+
+
+def test_a_kept_error_whose_causes_go_round_in_a_circle_ends():
+    first, second = OSError("the disk"), OSError("the clean-up")
+    first.__cause__, second.__cause__ = second, first
+    ended = threading.Thread(target=forget_locals, args=(first,), daemon=True)
+    ended.start()
+    ended.join(5.0)
+    assert not ended.is_alive()

@@ -58,6 +58,8 @@ LATE = DENSE.replace("sim:step", "if frame == 7 then error('late') end sim:step"
 ENDLESS = "while true do end"
 SCRIPTS = {"dense": DENSE, "sparse": SPARSE, "wrong": WRONG, "late": LATE, "endless": ENDLESS}
 POINTS = ("disk.create", "disk.write", "disk.flush", "disk.rename", "memory.allocate", "device.submit", "device.wait")
+#: Seconds that no run may take, whatever happens to it.
+SLOW = 60.0
 #: What a run may end with: done, usage, script, device, disk, worker, cancelled.
 EXIT_CODES = {0, 2, 3, 4, 5, 6, 130}
 
@@ -68,6 +70,7 @@ class Soak:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.chance = folder, random.Random(seed)
         self.outcomes: Counter[str] = Counter()
+        self.slowest = (0.0, "")
         for name, text in SCRIPTS.items():
             (folder / f"{name}.lua").write_text(text, "utf-8")
         self.cache = folder / "cache"
@@ -98,6 +101,7 @@ class Soak:
             del os.environ[FAULTS_VARIABLE]
         bake: Path | None = None
         code: int | None = None
+        begun = time.monotonic()
         timer = threading.Timer(self.chance.uniform(0.0, 2.5), self.strike, (worker, happens))
         timer.start()
         try:
@@ -110,6 +114,9 @@ class Soak:
             timer.join()
             worker.close()
         assert code in EXIT_CODES
+        took = time.monotonic() - begun
+        self.slowest = max(self.slowest, (took, f"{Path(request.script).stem} {happens} {armed}: {code}"))
+        assert took < SLOW, self.slowest
         self.outcomes[f"{Path(request.script).stem} {happens}: {code}"] += 1
         return bake if bake is not None and bake.exists() else None
 
@@ -159,6 +166,7 @@ def soak(folder: Path, temporary: Path, seconds: float, lives: int) -> Counter[s
     assert resident() - before[3] < 32 << 20
     assert list(temporary.iterdir()) == []
     assert list(world.cache.iterdir()) == []
+    print(f"{lived} lives, the slowest run: {world.slowest}")
     return world.outcomes
 
 
