@@ -192,7 +192,9 @@ class Bake:
             if self._list.get(relative) is None:  # a file that nobody names would stay for ever
                 with contextlib.suppress(OSError):
                     path.unlink()
-            raise (disk_problem(path, error) if isinstance(error, OSError) else error) from error
+            if isinstance(error, OSError):
+                raise disk_problem(path, error) from error
+            raise
         self._last_size = size
         return frame
 

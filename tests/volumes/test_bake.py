@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fluid_addon import VERSION
 from fluid_addon.diagnostics import FluidError
+from fluid_addon.faults import injected
 from fluid_addon.volumes import cache
 from fluid_addon.volumes.atomic import write_bytes_atomically
 from fluid_addon.volumes.bake import Bake, BakedFrame, Measured, timeline_frame
@@ -224,6 +225,18 @@ def test_an_export_of_a_file_that_is_not_there_is_a_disk_error(bake):
         bake.add_frame("s_1.vdb", time=0, grids={})
     assert caught.value.code == "disk-error"
     assert Bake.open(bake.folder).frames == []
+
+
+def test_an_error_of_the_disk_is_not_its_own_cause(bake):
+    for point in ("disk.create", "disk.flush", "disk.rename"):
+        bake.frame_path("a_1.vdb").write_bytes(b"frame")
+        with injected(point, 1), pytest.raises(FluidError) as caught:
+            bake.add_frame("a_1.vdb", time=0.0, grids={})
+        chain, error = [], caught.value
+        while error is not None:
+            assert id(error) not in chain
+            chain.append(id(error))
+            error = error.__cause__ or error.__context__
 
 
 def test_readers_see_whole_frames_while_one_thread_adds_them(bake):
