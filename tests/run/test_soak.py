@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs, cancels, kills and faults at random for as long as one likes: nothing is left over, and every bake is whole.
 
-`FLUID_SCRIPT_SOAK=7200` lets the long test go on for two hours; its seed is printed, and `FLUID_SCRIPT_SOAK_SEED` takes
-one again.
+`FLUID_SCRIPT_SOAK=7200` lets the long test go on for two hours (with `-o faulthandler_timeout=8000`); its seed is
+printed, and `FLUID_SCRIPT_SOAK_SEED` takes one again.
 """
 
 from __future__ import annotations
