@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -88,6 +89,19 @@ class Soak:
         if bake is not None:
             self.look_at(bake)
             assert Bake.open(bake).free() == [], "something was in the folder that nobody listed"
+        for folder in self.cache.iterdir():
+            self.look_at_what_never_began(folder)
+
+    @staticmethod
+    def look_at_what_never_began(folder: Path) -> None:
+        """A kill while a bake is made, before anybody was told of it, leaves its folder without a frame."""
+        if (folder / "manifest.json").exists():
+            made = Bake.open(folder)
+            assert made.frames == [] and made.free() == []
+        else:
+            names = {path.name for path in folder.iterdir()}
+            assert all(name == ".lock" or name.startswith(".manifest.json.") for name in names)
+            shutil.rmtree(folder)
 
     def run(self, request: RunRequest, happens: str) -> Path | None:
         armed = ""
