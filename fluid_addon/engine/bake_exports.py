@@ -86,7 +86,7 @@ class BakeExports:
 
     def _keep(self, path: str) -> None:
         """Take note of a file that the run which goes on here has exported."""
-        if path in {frame.path for frame in self._open_bake().frames}:
+        if self._open_bake().frame(path) is not None:
             self._environment.observe("kept", {"path": path})
         else:
             self._environment.note(f'"{path}" was not exported by the run that goes on here, and is left out.')

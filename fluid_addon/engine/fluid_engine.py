@@ -85,6 +85,10 @@ class FluidEngine(EngineValues):
             raise fail("missing-option", "FluidEngine.new needs domain_size.", "Write domain_size = {64, 64, 64}.")
         else:
             self.domain = Domain.box(domain_size, voxel_size, origin, rules)
+        self._journal = self._environment.journal.of_engine()
+        if self._source is not None and not self._environment.check:  # before there is a device to be released
+            digest = file_digest(self._source.path)
+            self._journal.same(f"file {grid_file}", digest, f'the file "{grid_file}" was changed')
         self.sparse = self._source is not None if sparse is None else sparse
         count = checked_count(self._environment, gpu_count)
         compiler = Compiler(shader_includes(), self._environment.cache, self._environment.note)
@@ -108,10 +112,6 @@ class FluidEngine(EngineValues):
             )
             if self.sparse and self._source is not None and self._simulation.leaves is not None:
                 self._simulation.leaves.start_from(self._source.leaves(self.domain))
-        self._journal = self._environment.journal.of_engine()
-        if self._source is not None and self._simulation is not None:
-            digest = file_digest(self._source.path)
-            self._journal.same(f"file {grid_file}", digest, f'the file "{grid_file}" was changed')
         self._exports = BakeExports(self._simulation, self._environment, self._journal)
         self._loads = FieldLoads(self.domain, self._simulation, self._environment)
         pending = self._exports.raise_pending

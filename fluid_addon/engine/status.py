@@ -20,7 +20,7 @@ from ..gpu.execution import IN_FLIGHT, Encoded, Execution
 from ..gpu.memory import Buffer, Residence
 from ..gpu.recording import Copy, Recording
 from .carrier import Carrier
-from .watches import ComputedReads, Moment, Watch
+from .watches import ComputedReads, Moment, StopWatch, Watch
 
 __all__ = ["CLEAR", "Finding", "Findings", "Moment", "Status", "status_clear"]
 
@@ -62,12 +62,12 @@ class Findings:
         """Raises FluidError `not-a-number` or `glsl-turns` for what came first on any device of any rank."""
         found = list(chain.from_iterable(self._carrier.allgather(list(findings))))
         for finding in sorted(found, key=lambda finding: (finding.step, finding.word, finding.index)):
-            if not isinstance(finding.watch, ComputedReads):
-                raise finding.watch.error(finding.index, finding.moment)
-            name = finding.watch.stencil.name
-            if name not in self._told:
-                self._told.add(name)
-                self._note(finding.watch.note(finding.index, finding.moment))
+            watch = finding.watch
+            if isinstance(watch, StopWatch):
+                raise watch.error(finding.index, finding.moment)
+            if isinstance(watch, ComputedReads) and watch.stencil.name not in self._told:
+                self._told.add(watch.stencil.name)
+                self._note(watch.note(finding.index, finding.moment))
 
 
 @dataclass
@@ -133,7 +133,7 @@ class Status:
     @property
     def notes(self) -> list[int]:
         """The words that stop no run."""
-        return [number for number, watch in enumerate(self._watches) if not watch.stops]
+        return [number for number, watch in enumerate(self._watches) if not isinstance(watch, StopWatch)]
 
     def make_room(self) -> None:
         """Hold a word for every watch. Nothing may be under way; what there was to find is told when one next looks."""
@@ -186,7 +186,7 @@ class Status:
         for number in np.flatnonzero(words != CLEAR):
             word = int(number)
             finding = Finding(copy.step, word, int(words[word]), self._watches[word], moment)
-            if finding.watch.stops:
+            if isinstance(finding.watch, StopWatch):
                 self._found = finding
                 return
             if word not in self._noted:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ..diagnostics import FluidError, fail
 from .address import DenseAddress
@@ -16,7 +16,7 @@ from .field import Field
 from .glsl_loops import MOST_TURNS
 from .stencil import BACK_BUFFER_SUFFIX, StencilDefinition
 
-__all__ = ["ComputedReads", "Moment", "NanWatch", "TurnsWatch", "Watch", "watches"]
+__all__ = ["ComputedReads", "Moment", "NanWatch", "StopWatch", "TurnsWatch", "Watch", "watches"]
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,18 @@ class Watch:
     stencil: StencilDefinition
     address: DenseAddress
 
-    #: Whether the run cannot go on.
-    stops: ClassVar[bool] = True
-
     def voxel(self, index: int) -> str:
         x, y, z = self.address.coord(index)
         return f"{{{x}, {y}, {z}}}"
 
+
+@dataclass(frozen=True)
+class StopWatch(Watch, ABC):
+    """A word that ends the run."""
+
+    @abstractmethod
     def error(self, index: int, moment: Moment) -> FluidError:
-        """What ends the run."""
-        raise NotImplementedError
+        """What the artist reads when it was filled."""
 
     def _fail(self, code: str, message: str, hint: str, start: int, width: int) -> FluidError:
         """At a place of the stencil's code."""
@@ -64,7 +66,7 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class NanWatch(Watch):
+class NanWatch(StopWatch):
     """NaN among the values that a stencil stores.
 
     Attributes:
@@ -86,7 +88,7 @@ class NanWatch(Watch):
 
 
 @dataclass(frozen=True)
-class TurnsWatch(Watch):
+class TurnsWatch(StopWatch):
     """A loop that had no turns left.
 
     Attributes:
@@ -109,8 +111,6 @@ class TurnsWatch(Watch):
 @dataclass(frozen=True)
 class ComputedReads(Watch):
     """Reads at a number that no voxel has, or at a position that is NaN or infinite."""
-
-    stops: ClassVar[bool] = False
 
     def note(self, index: int, moment: Moment) -> str:
         """What is worth knowing; the run goes on, as such a read gives the background or the nearest voxel."""

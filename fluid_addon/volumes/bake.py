@@ -134,6 +134,10 @@ class Bake:
         """The finished files, in the order in which they were first exported."""
         return self._list.all()
 
+    def frame(self, relative: str) -> BakedFrame | None:
+        """The finished file of that path; None where there is none."""
+        return self._list.get(relative)
+
     def frame_path(self, relative: str) -> Path:
         """Where an export that the script calls `relative` goes; its folders are made.
 

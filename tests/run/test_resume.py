@@ -22,6 +22,7 @@ from fluid_addon.cli import main
 from fluid_addon.engine import FluidEngine
 from fluid_addon.engine.journal import Journal
 from fluid_addon.faults import injected
+from fluid_addon.gpu.lifetime import live_counts
 from fluid_addon.run import RunRequest, WorkerRun, run_script, session
 from fluid_addon.run.presets import list_presets
 from fluid_addon.volumes.bake import Bake
@@ -275,6 +276,19 @@ def test_objects_and_files_that_were_changed_are_noticed_D10(runs: Runs) -> None
     assert runs.run(request) == 2 and 'the file "start.vdb" was changed' in runs.errors()[0]
     assert runs.run(replace(request, accept_changes=True)) == 0, runs.errors()
     assert any('the file "start.vdb" was changed' in event["text"] for event in runs.told("note"))
+
+
+def test_a_grid_file_that_was_changed_leaves_no_device_open_D10(runs: Runs) -> None:
+    assert runs.run(runs.request(runs.write(SMOKE))) == 0
+    start = runs.folder / "start.vdb"
+    first, other = runs.bake / "smoke_1.vdb", runs.bake / "smoke_2.vdb"
+    shutil.copy(first, start)
+    size = "domain_size = {20, 12, 16}, "
+    request = ended(runs, SMOKE.replace(size, 'grid_file = "start.vdb", sparse = false, '))
+    shutil.copy(other, start)
+    before = live_counts()
+    assert runs.run(request) == 2 and 'the file "start.vdb" was changed' in runs.errors()[0], runs.errors()
+    assert live_counts() == before
 
 
 def test_a_frame_that_was_damaged_sends_the_run_back_D08(runs: Runs) -> None:
