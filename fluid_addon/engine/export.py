@@ -337,7 +337,7 @@ def write_frame(
         values: of each field, all of its domain or its active leaves.
         backgrounds: of each, the value of what is not active.
     """
-    path, announce = bake.frame_path(request.path), bake.replacing(request.path)
+    path, announce = bake.frame_path(request.path), bake.announcing(request.path)
     wide = [_wide(v) for v in values]
     rows = list(zip(request.fields, wide, backgrounds, strict=True))
     placed = [(f, v, _one_or_all(b), domain.at(f.resolution)) for f, v, b in rows]

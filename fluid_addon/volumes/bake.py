@@ -23,6 +23,7 @@ from typing import Any
 
 from .. import VERSION as CREATOR_VERSION
 from ..diagnostics import FluidError, fail
+from .announced_file import ANNOUNCED, AnnouncedFile
 from .atomic import disk_point, disk_problem, flush_folder, free_space, remove_stale_parts, write_bytes_atomically
 from .bake_lock import LOCK, BakeLock
 from .checkpoint import CHECKPOINT, CheckpointSummary, CheckpointWriter, listed_checkpoints, write_checkpoint
@@ -45,8 +46,10 @@ class Bake:
 
     def __init__(self, folder: Path, head: dict[str, Any], frames: list[BakedFrame]) -> None:
         self.folder = folder
-        self._head = head
+        self._head = {key: value for key, value in head.items() if key != ANNOUNCED}
         self._list = FrameList(frames)
+        self._coming = AnnouncedFile.of(head)
+        self._measured: tuple[os.stat_result, tuple[int, int]] | None = None  # the last file that was announced
         self._last_size = frames[-1].size if frames else 0
         self._owned: BakeLock | None = None
         self._saving = threading.Lock()
@@ -102,6 +105,9 @@ class Bake:
         bake = cls.open(early.folder)  # now that nobody else writes it
         bake._owned, early._owned = early._owned, None
         bake._head.pop("finished", None)
+        if bake._owned is not None and bake._owned.certain and (unlisted := bake._never_listed()) is not None:
+            with contextlib.suppress(OSError):
+                unlisted.unlink()
         return bake
 
     def claim(self) -> None:
@@ -162,19 +168,25 @@ class Bake:
         except OSError as error:
             raise disk_problem(path, error, needed or None) from error
 
-    def replacing(self, relative: str) -> Callable[[Path], None] | None:
-        """For `atomic_write` of a file that takes the place of one in the list: the list names both before it does, so
-        that it fits whatever happens until `add_frame`. None where there is no earlier one."""
-        earlier = self._list.get(relative)
-        if earlier is None:
-            return None
+    def announcing(self, relative: str) -> Callable[[Path], None]:
+        """For `atomic_write` of the file at `frame_path(relative)`: the manifest says what is about to be there.
+
+        So it fits whatever happens until `add_frame`: an entry of that path names both contents meanwhile, and a new
+        file that its writer did not live to put on the list goes when the bake is next written or deleted.
+        """
 
         def announce(part: Path) -> None:
-            there = earlier
-            if earlier.following and size_and_crc32(self.folder / relative) == earlier.following:
-                size, crc32 = earlier.following  # an earlier attempt came this far
-                there = replace(earlier, size=size, crc32=crc32)
-            self._record(replace(there, following=size_and_crc32(part)))
+            size, crc32 = coming = size_and_crc32(part)
+            self._measured = part.stat(), coming
+            there = self._list.get(relative)
+            if there is None:
+                self._coming = AnnouncedFile(relative, size, crc32)
+                self._save()
+                return
+            if there.following and size_and_crc32(self.folder / relative) == there.following:
+                size, crc32 = there.following  # an earlier attempt came this far
+                there = replace(there, size=size, crc32=crc32)
+            self._record(replace(there, following=coming))
 
         return announce
 
@@ -189,7 +201,8 @@ class Bake:
         self.claim()
         path = inside(self.folder, checked_export_path(relative))
         try:
-            size, crc32 = size_and_crc32(path)
+            size, crc32 = self._contents(path)
+            self._coming = None
             frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids), measured)
             self._record(frame)
         except (OSError, FluidError) as error:
@@ -201,6 +214,20 @@ class Bake:
             raise
         self._last_size = size
         return frame
+
+    def _contents(self, path: Path) -> tuple[int, int]:
+        """Size and checksum of a file, which is not read again where it is the part that was announced."""
+        if self._measured is not None:
+            announced, contents = self._measured
+            found = path.stat()
+            if os.path.samestat(announced, found) and announced.st_mtime_ns == found.st_mtime_ns:
+                return contents
+        return size_and_crc32(path)
+
+    def _never_listed(self) -> Path | None:
+        """The file that came to its place when its writer was killed, before the list could name it."""
+        coming = self._coming
+        return None if coming is None or self._list.get(coming.path) is not None else coming.found(self.folder)
 
     # ----- checkpoints
 
@@ -306,6 +333,9 @@ class Bake:
                 raise disk_problem(self.folder / frame.path, error) from error
             folders.update(folder for folder in path.parents if folder.is_relative_to(self.folder))
         try:
+            if (unlisted := self._never_listed()) is not None:
+                unlisted.unlink()
+                folders.update(folder for folder in unlisted.parents if folder.is_relative_to(self.folder))
             for checkpoint in self.checkpoints:
                 inside(self.folder, checked_export_path(checkpoint.path)).unlink(missing_ok=True)
             disk_point("disk.delete", self.folder / MANIFEST)
@@ -333,12 +363,16 @@ class Bake:
 
     def _save(self) -> None:
         with self._saving:  # the one thread adds frames, another one checkpoints: the later list is the one that stays
-            write_bytes_atomically(self.folder / MANIFEST, self._list.text(self._head))
+            write_bytes_atomically(self.folder / MANIFEST, self._text())
+
+    def _text(self) -> bytes:
+        announced = {} if self._coming is None else {ANNOUNCED: asdict(self._coming)}
+        return self._list.text(self._head | announced)
 
     def _is_saved(self) -> bool:
         """Whether the manifest on the disk says what this bake says, for all that its writing failed at the end."""
         try:
-            return (self.folder / MANIFEST).read_bytes() == self._list.text(self._head)
+            return (self.folder / MANIFEST).read_bytes() == self._text()
         except OSError:
             return False
 

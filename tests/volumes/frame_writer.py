@@ -37,7 +37,7 @@ def write_frame(bake: Bake, name: str, number: int) -> None:
     if name == "checkpoint":
         bake.add_checkpoint(number, lambda writer: (writer.put("density", values), writer.finish({}))[1], keep=1)
         return
-    path, announce = bake.frame_path(name), bake.replacing(name)
+    path, announce = bake.frame_path(name), bake.announcing(name)
     if name.endswith(".nvdb"):
         write_nvdb(path, [Grid.from_dense("density", values, (0, 0, 0), np.eye(4))], announce=announce)
         kinds = {"density": "float"}

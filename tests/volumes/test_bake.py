@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from fluid_addon import VERSION
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.faults import injected
+from fluid_addon.volumes import bake as bake_module
 from fluid_addon.volumes import cache
 from fluid_addon.volumes.atomic import write_bytes_atomically
 from fluid_addon.volumes.bake import Bake, BakedFrame, Measured, timeline_frame
+from fluid_addon.volumes.frame_list import size_and_crc32
 from fluid_addon.volumes.growing_bake import GrowingBake
 from fluid_addon.volumes.manifest import frame_line, manifest_text
 from fluid_addon.volumes.sequences import sequences
@@ -269,14 +271,83 @@ def test_readers_see_whole_frames_while_one_thread_adds_them(bake):
 def test_a_list_that_names_two_contents_takes_either(bake):
     export(bake, "s_1.vdb", b"first")
     (bake.folder / "part").write_bytes(b"other")
-    bake.replacing("s_1.vdb")(bake.folder / "part")
+    bake.announcing("s_1.vdb")(bake.folder / "part")
     entry = json.loads((bake.folder / "manifest.json").read_bytes())["frames"][0]
     assert entry["next"] == {"size": 5, "crc32": zlib.crc32(b"other")}
     for content, why in ((b"first", None), (b"other", None), (b"third", "a wrong checksum"), (b"1", "1 bytes")):
         (bake.folder / "s_1.vdb").write_bytes(content)
         found = [said for _, said in Bake.open(bake.folder).damaged(checksums=True)]
         assert len(found) == (why is not None) and all(why in said for said in found)
-    assert bake.replacing("s_2.vdb") is None
+
+
+def announced_and_killed(bake, name, content):
+    """What a writer leaves that was killed before the list could name its file."""
+    part = bake.folder / "part"
+    part.write_bytes(content)
+    bake.announcing(name)(part)
+    part.replace(bake.frame_path(name))
+    bake.release()
+
+
+@pytest.mark.parametrize("name", ["s_2.vdb", "deep/er/s_2.vdb"])
+def test_a_file_that_was_announced_and_never_listed_goes_with_the_next_writer_or_the_bake(tmp_path, name):
+    for end in ("go on", "free"):
+        bake = Bake.create(tmp_path, "smoke", script_hash="", device="")
+        export(bake, "s_1.vdb", b"first")
+        announced_and_killed(bake, name, b"second")
+        assert [frame.path for frame in Bake.open(bake.folder).frames] == ["s_1.vdb"]
+        assert Bake.open(bake.folder).damaged(checksums=True) == []
+        if end == "go on":
+            again = Bake.open_to_go_on(bake.folder)
+            assert not (bake.folder / name).exists()
+            export(again, name, b"third")
+            assert "announced" not in json.loads((bake.folder / "manifest.json").read_bytes())
+            again.release()
+        assert Bake.open(bake.folder).free() == []
+        assert not bake.folder.exists()
+
+
+@pytest.mark.parametrize("stranger", [b"strange", b"seconds"])
+def test_what_somebody_else_puts_where_a_file_was_announced_stays(bake, stranger):
+    announced_and_killed(bake, "s_2.vdb", b"second!")
+    (bake.folder / "s_2.vdb").write_bytes(stranger)
+    Bake.open_to_go_on(bake.folder).release()
+    assert Bake.open(bake.folder).free() == [bake.folder / "s_2.vdb"]
+    assert (bake.folder / "s_2.vdb").read_bytes() == stranger
+
+
+@pytest.mark.parametrize(
+    "announced",
+    [
+        None,
+        [],
+        {},
+        {"path": 1, "size": 1, "crc32": 1},
+        *({"path": "../s.vdb", "size": n, "crc32": n} for n in (0, None)),
+    ],
+)
+def test_an_announcement_that_makes_no_sense_means_nothing(tmp_path, announced):
+    (tmp_path / "bake").mkdir()
+    (tmp_path / "s.vdb").write_bytes(b"")
+    bake = opened(tmp_path / "bake", manifest() | {"announced": announced})
+    Bake.open_to_go_on(bake.folder).release()
+    bake.free()
+    assert (tmp_path / "s.vdb").exists()
+
+
+def test_a_file_that_was_announced_is_read_once_and_one_that_was_changed_since_again(bake, monkeypatch):
+    read = []
+    monkeypatch.setattr(bake_module, "size_and_crc32", lambda path: read.append(path.name) or size_and_crc32(path))
+    path, part = bake.frame_path("s_1.vdb"), bake.folder / "part"
+    for late in (b"", b"late"):
+        part.write_bytes(b"content")
+        bake.announcing("s_1.vdb")(part)
+        part.replace(path)
+        if late:
+            path.write_bytes(late)
+        frame = bake.add_frame("s_1.vdb", time=0.0, grids={})
+        assert (frame.size, frame.crc32) == (len(late or b"content"), zlib.crc32(late or b"content"))
+    assert read == ["part", "part", "s_1.vdb"]
 
 
 @pytest.mark.parametrize(

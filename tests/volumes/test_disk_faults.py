@@ -49,7 +49,7 @@ def new_bake(folder: Path) -> Bake:
 
 def export(bake: Bake, name: str, content: bytes) -> None:
     """As the engine does: the place, the file, the list."""
-    path, announce = bake.frame_path(name), bake.replacing(name)
+    path, announce = bake.frame_path(name), bake.announcing(name)
     with atomic_write(path, len(content), announce) as part:
         part.write_bytes(content)
     bake.add_frame(name, time=0.5, grids={"density": "half"})
@@ -486,10 +486,10 @@ class BakeMachine(RuleBasedStateMachine):
     def die_while_exporting(self, name: str, stage: str) -> None:
         """What a killed writer leaves behind; the lock falls away with it."""
         content = self.new_content()
-        path, announce = self.bake.frame_path(name), self.bake.replacing(name)
+        path, announce = self.bake.frame_path(name), self.bake.announcing(name)
         part = path.parent / f".{path.name}.999999999.0123456789abcdef.part"
         part.write_bytes(content if stage != "part" else content[:3])
-        if stage != "part" and announce:
+        if stage != "part":
             announce(part)
         if stage == "renamed":
             part.replace(path)
@@ -508,7 +508,7 @@ class BakeMachine(RuleBasedStateMachine):
     @rule()
     def go_on(self) -> None:
         self.bake = Bake.open_to_go_on(self.place)
-        assert parts(self.place) == []
+        assert strangers(self.bake) == set()
 
     @precondition(lambda self: self.bake)
     @rule()
@@ -529,8 +529,8 @@ class BakeMachine(RuleBasedStateMachine):
             except FluidError as error:
                 assert error.code == "disk-error"
         left = Bake.open(self.place).free() if (self.place / MANIFEST).exists() else []
-        assert all(path.is_dir() or not path.name.endswith(".part") for path in left)
-        shutil.rmtree(self.place, ignore_errors=True)  # unlisted files of killed writers
+        assert all(path.is_dir() for path in left)  # made for an export, and then its writer was killed
+        shutil.rmtree(self.place, ignore_errors=True)
         self.create()
 
     @invariant()
