@@ -54,6 +54,7 @@ DISK_FAULTS = {
     "disk.create": errno.EDQUOT,  # a part file
     "disk.write": errno.ENOSPC,  # its content
     "disk.flush": errno.EIO,
+    "disk.announce": errno.ENOSPC,  # word of a new file of a bake
     "disk.busy": errno.EACCES,  # another program holds the target; Windows
     "disk.rename": errno.EIO,
     "disk.folder": errno.EIO,  # the folder, after the new name is in it

@@ -3,7 +3,7 @@
 
 Every run gets a folder of its own, `<cache>/<name>-<token>/`, because Blender remembers a VDB file by its path until it
 quits. `manifest.json` in it (see the module `manifest` for what it says) is replaced as a whole after each finished
-frame; readers trust nothing else, and nothing that it does not name is ever deleted.
+frame; readers trust nothing else. Nothing is ever deleted that it does not name, but what a killed writer had begun.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from .. import VERSION as CREATOR_VERSION
 from ..diagnostics import FluidError, fail
-from .announced_file import ANNOUNCED, AnnouncedFile
+from .announcement import announce, remove_unlisted, withdraw
 from .atomic import disk_point, disk_problem, flush_folder, free_space, remove_stale_parts, write_bytes_atomically
 from .bake_lock import LOCK, BakeLock
 from .checkpoint import CHECKPOINT, CheckpointSummary, CheckpointWriter, listed_checkpoints, write_checkpoint
@@ -46,9 +46,8 @@ class Bake:
 
     def __init__(self, folder: Path, head: dict[str, Any], frames: list[BakedFrame]) -> None:
         self.folder = folder
-        self._head = {key: value for key, value in head.items() if key != ANNOUNCED}
+        self._head = head
         self._list = FrameList(frames)
-        self._coming = AnnouncedFile.of(head)
         self._measured: tuple[os.stat_result, tuple[int, int]] | None = None  # the last file that was announced
         self._last_size = frames[-1].size if frames else 0
         self._owned: BakeLock | None = None
@@ -105,9 +104,9 @@ class Bake:
         bake = cls.open(early.folder)  # now that nobody else writes it
         bake._owned, early._owned = early._owned, None
         bake._head.pop("finished", None)
-        if bake._owned is not None and bake._owned.certain and (unlisted := bake._never_listed()) is not None:
+        if bake._owned is not None and bake._owned.certain:
             with contextlib.suppress(OSError):
-                unlisted.unlink()
+                remove_unlisted(bake.folder, bake.frame)
         return bake
 
     def claim(self) -> None:
@@ -169,26 +168,25 @@ class Bake:
             raise disk_problem(path, error, needed or None) from error
 
     def announcing(self, relative: str) -> Callable[[Path], None]:
-        """For `atomic_write` of the file at `frame_path(relative)`: the manifest says what is about to be there.
+        """For `atomic_write` of the file at `frame_path(relative)`: says what is about to be there.
 
-        So it fits whatever happens until `add_frame`: an entry of that path names both contents meanwhile, and a new
-        file that its writer did not live to put on the list goes when the bake is next written or deleted.
+        So the bake fits whatever happens until `add_frame`: an entry of that path names both contents meanwhile, and a
+        new file that its writer did not live to put on the list is known for ours.
         """
 
-        def announce(part: Path) -> None:
+        def tell(part: Path) -> None:
             size, crc32 = coming = size_and_crc32(part)
             self._measured = part.stat(), coming
             there = self._list.get(relative)
             if there is None:
-                self._coming = AnnouncedFile(relative, size, crc32)
-                self._save()
+                announce(self.folder, relative, coming)
                 return
             if there.following and size_and_crc32(self.folder / relative) == there.following:
                 size, crc32 = there.following  # an earlier attempt came this far
                 there = replace(there, size=size, crc32=crc32)
             self._record(replace(there, following=coming))
 
-        return announce
+        return tell
 
     def add_frame(
         self, relative: str, *, time: float, grids: Mapping[str, str], measured: Measured | None = None
@@ -202,7 +200,6 @@ class Bake:
         path = inside(self.folder, checked_export_path(relative))
         try:
             size, crc32 = self._contents(path)
-            self._coming = None
             frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids), measured)
             self._record(frame)
         except (OSError, FluidError) as error:
@@ -212,6 +209,8 @@ class Bake:
             if isinstance(error, OSError):
                 raise disk_problem(path, error) from error
             raise
+        with contextlib.suppress(OSError):  # it means nothing now
+            withdraw(self.folder)
         self._last_size = size
         return frame
 
@@ -223,11 +222,6 @@ class Bake:
             if os.path.samestat(announced, found) and announced.st_mtime_ns == found.st_mtime_ns:
                 return contents
         return size_and_crc32(path)
-
-    def _never_listed(self) -> Path | None:
-        """The file that came to its place when its writer was killed, before the list could name it."""
-        coming = self._coming
-        return None if coming is None or self._list.get(coming.path) is not None else coming.found(self.folder)
 
     # ----- checkpoints
 
@@ -333,8 +327,7 @@ class Bake:
                 raise disk_problem(self.folder / frame.path, error) from error
             folders.update(folder for folder in path.parents if folder.is_relative_to(self.folder))
         try:
-            if (unlisted := self._never_listed()) is not None:
-                unlisted.unlink()
+            if (unlisted := remove_unlisted(self.folder, self.frame)) is not None:
                 folders.update(folder for folder in unlisted.parents if folder.is_relative_to(self.folder))
             for checkpoint in self.checkpoints:
                 inside(self.folder, checked_export_path(checkpoint.path)).unlink(missing_ok=True)
@@ -363,16 +356,12 @@ class Bake:
 
     def _save(self) -> None:
         with self._saving:  # the one thread adds frames, another one checkpoints: the later list is the one that stays
-            write_bytes_atomically(self.folder / MANIFEST, self._text())
-
-    def _text(self) -> bytes:
-        announced = {} if self._coming is None else {ANNOUNCED: asdict(self._coming)}
-        return self._list.text(self._head | announced)
+            write_bytes_atomically(self.folder / MANIFEST, self._list.text(self._head))
 
     def _is_saved(self) -> bool:
         """Whether the manifest on the disk says what this bake says, for all that its writing failed at the end."""
         try:
-            return (self.folder / MANIFEST).read_bytes() == self._text()
+            return (self.folder / MANIFEST).read_bytes() == self._list.text(self._head)
         except OSError:
             return False
 

@@ -13,8 +13,7 @@
 `path` is relative, parted by "/". `frame` is the place on the timeline, or null for a file without a number. `time` is
 simulated time in seconds, `size` in bytes, `crc32` that of the file, `grids` the kind of each grid (see grid.GridKind).
 `measured` may be missing (see `Measured`). `next` is there while a file takes the place of another one of its path: the
-size and checksum of the one that comes, either of which is found. `announced`, beside `frames`, is there while a file
-of a new path comes to its place (see announced_file): {"path": "smoke_0002.vdb", "size": 48300, "crc32": 1234}.
+size and checksum of the one that comes, either of which is found.
 `parameters` and `details` are what the run wants to remember. Readers pass over keys that they do not know; `version`
 rises only when an old reader would misread the file.
 """

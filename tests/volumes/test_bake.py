@@ -301,7 +301,7 @@ def test_a_file_that_was_announced_and_never_listed_goes_with_the_next_writer_or
             again = Bake.open_to_go_on(bake.folder)
             assert not (bake.folder / name).exists()
             export(again, name, b"third")
-            assert "announced" not in json.loads((bake.folder / "manifest.json").read_bytes())
+            assert not (bake.folder / ".announced").exists()
             again.release()
         assert Bake.open(bake.folder).free() == []
         assert not bake.folder.exists()
@@ -319,20 +319,40 @@ def test_what_somebody_else_puts_where_a_file_was_announced_stays(bake, stranger
 @pytest.mark.parametrize(
     "announced",
     [
-        None,
-        [],
-        {},
-        {"path": 1, "size": 1, "crc32": 1},
-        *({"path": "../s.vdb", "size": n, "crc32": n} for n in (0, None)),
+        b"",
+        b"\xff",
+        b"null",
+        b"[]",
+        b"{}",
+        b"7",
+        b'"abc"',
+        b"[1, 1, 1]",
+        b'["../s.vdb", 0, 0]',
+        b'["s.vdb", 0, null]',
+        b"[" * 9999,
     ],
 )
-def test_an_announcement_that_makes_no_sense_means_nothing(tmp_path, announced):
-    (tmp_path / "bake").mkdir()
-    (tmp_path / "s.vdb").write_bytes(b"")
-    bake = opened(tmp_path / "bake", manifest() | {"announced": announced})
+def test_an_announcement_that_makes_no_sense_means_nothing(bake, announced):
+    outside = bake.folder.parent / "s.vdb"
+    outside.write_bytes(b"")
+    (bake.folder / ".announced").write_bytes(announced)
+    bake.release()
     Bake.open_to_go_on(bake.folder).release()
-    bake.free()
-    assert (tmp_path / "s.vdb").exists()
+    assert not (bake.folder / ".announced").exists()
+    (bake.folder / ".announced").write_bytes(announced)
+    assert Bake.open(bake.folder).free() == []
+    assert outside.exists()
+
+
+def test_what_somebody_else_calls_an_announcement_is_let_be(bake):
+    export(bake, "s_1.vdb")
+    (bake.folder / ".announced").mkdir()
+    with pytest.raises(FluidError, match="which is not a file"):
+        bake.announcing("s_2.vdb")(bake.folder / "s_1.vdb")
+    export(bake, "s_2.vdb")
+    bake.release()
+    Bake.open_to_go_on(bake.folder).release()
+    assert Bake.open(bake.folder).free() == [bake.folder / ".announced"]
 
 
 def test_a_file_that_was_announced_is_read_once_and_one_that_was_changed_since_again(bake, monkeypatch):

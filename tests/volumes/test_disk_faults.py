@@ -25,6 +25,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from fluid_addon.diagnostics import FluidError, Kind
 from fluid_addon.faults import injected
 from fluid_addon.volumes import atomic, cache
+from fluid_addon.volumes.announcement import ANNOUNCEMENT
 from fluid_addon.volumes.atomic import DISK_FAULTS, atomic_write, write_bytes_atomically
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.bake_lock import LOCK
@@ -67,9 +68,9 @@ def parts(folder: Path) -> list[Path]:
 
 
 def strangers(bake: Bake) -> set[str]:
-    """Names in the folder that are neither on the list, nor the list, nor the lock."""
+    """Names in the folder that are neither on the list, nor the list, nor the lock, nor word of a file to come."""
     names = {path.relative_to(bake.folder).as_posix() for path in bake.folder.rglob("*") if not path.is_dir()}
-    return names - {frame.path for frame in Bake.open(bake.folder).frames} - {MANIFEST, LOCK}
+    return names - {frame.path for frame in Bake.open(bake.folder).frames} - {MANIFEST, LOCK, ANNOUNCEMENT}
 
 
 # ===== Faults
@@ -115,7 +116,7 @@ def test_D02_a_disk_that_fails_at_any_point_keeps_what_was_finished(
         assert bake.free() == []
         if not armed.fired:
             break
-    assert passage > 2
+    assert passage > 1
 
 
 @pytest.mark.parametrize("point", ["disk.make", "disk.lock", "disk.create", "disk.write", "disk.flush", "disk.rename"])
