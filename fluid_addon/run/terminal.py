@@ -56,6 +56,7 @@ class Terminal:
         self._live = progress.isatty()
         self._bar = ""
         self._lined = clock()
+        self._checkpoint: int | None = None  # the frame that the run could go on from
 
     def show(self, event: Event) -> None:
         match event["event"]:
@@ -70,9 +71,13 @@ class Terminal:
                 self._line(self._progress, f"{where}note: {event['text']}")
             case "memory":
                 self._line(self._progress, f'Memory on "{event["device"]}":\n{event["table"]}')
+            case "checkpoint":
+                self._checkpoint = event["frame"]
             case "restarted":
+                self._checkpoint = None  # "resumed" says otherwise
                 self._line(self._progress, event["text"])
             case "resumed":
+                self._checkpoint = event["frame"]
                 self._line(self._progress, f"The run goes on from frame {event['frame']}.")
             case "error":
                 for item in event["diagnostics"]:
@@ -92,6 +97,9 @@ class Terminal:
             self._line(self._output, f"{event['frames']} frames, {files}{took}{lost}")
             if event.get("bake"):
                 self._line(self._output, f"Bake: {event['bake']}")
+        if event["exit_code"] and self._checkpoint is not None:
+            text = f"The run can go on from frame {self._checkpoint}: give the same command with --resume."
+            self._line(self._progress, text)
 
     def _draw(self, text: str) -> None:
         padded = text.ljust(len(self._bar))

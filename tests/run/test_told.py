@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run tells of its active leaves and of the time that several devices lose to each other."""
+"""What a run tells of its active leaves, of the time that several devices lose to each other, and of how it goes on."""
 
 from __future__ import annotations
 
@@ -65,3 +65,33 @@ def test_several_devices_say_what_they_lost_to_each_other(told):
     memory = last(events, "memory")
     assert len(memory["parts"]) == 2 and memory["table"].count("density_new") == 2
     assert 'planes 16 to 31 of 32 on "' in memory["table"]
+
+
+@pytest.mark.parametrize(
+    ("events", "frame"),
+    [
+        ([{"event": "checkpoint", "frame": 48, "bytes": 1}], 48),
+        ([{"event": "resumed", "frame": 48, "files": 2}], 48),
+        (
+            [{"event": "checkpoint", "frame": 48, "bytes": 1}, {"event": "restarted", "frame": 50, "text": "Again."}],
+            None,
+        ),
+        ([], None),
+    ],
+)
+@pytest.mark.parametrize("code", [0, 6])
+def test_a_run_that_was_cut_short_says_how_it_goes_on(events, frame, code):
+    progress = io.StringIO()
+    terminal = Terminal(progress, io.StringIO())
+    end = {
+        "event": "finished",
+        "exit_code": code,
+        "frames": 50,
+        "files": ["a_1.vdb"],
+        "seconds": None,
+        "bake": "bakes/a",
+    }
+    for event in [*events, end]:
+        terminal.show(event)
+    said = "The run can go on from frame 48: give the same command with --resume.\n"
+    assert progress.getvalue().endswith(said) == (frame is not None and code != 0)
