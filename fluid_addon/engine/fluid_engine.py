@@ -86,7 +86,7 @@ class FluidEngine(EngineValues):
         else:
             self.domain = Domain.box(domain_size, voxel_size, origin, rules)
         self._journal = self._environment.journal.of_engine()
-        if self._source is not None and not self._environment.check:  # before there is a device to be released
+        if self._source is not None and not self._environment.check:
             digest = file_digest(self._source.path)
             self._journal.same(f"file {grid_file}", digest, f'the file "{grid_file}" was changed')
         self.sparse = self._source is not None if sparse is None else sparse
@@ -98,6 +98,8 @@ class FluidEngine(EngineValues):
         if self._environment.check:
             self._planner.check()
         else:
+            # All that can fail before there is a device to be released.
+            leaves = self._source.leaves(self.domain) if self.sparse and self._source is not None else None
             self._simulation = Simulation(
                 self.domain,
                 self._declarations,
@@ -110,8 +112,8 @@ class FluidEngine(EngineValues):
                 note=self._environment.note,
                 careful=self._environment.careful,
             )
-            if self.sparse and self._source is not None and self._simulation.leaves is not None:
-                self._simulation.leaves.start_from(self._source.leaves(self.domain))
+            if leaves is not None and self._simulation.leaves is not None:
+                self._simulation.leaves.start_from(leaves)
         self._exports = BakeExports(self._simulation, self._environment, self._journal)
         self._loads = FieldLoads(self.domain, self._simulation, self._environment)
         pending = self._exports.raise_pending

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from fluid_addon.engine import EngineEnvironment, FluidEngine, Format
+from fluid_addon.engine.leaves import LeafBox
+from fluid_addon.gpu.lifetime import live_counts
 from fluid_addon.volumes.grid import Grid
 from fluid_addon.volumes.mesh import Mesh
 from fluid_addon.volumes.nanovdb_writer import write_nvdb
@@ -162,3 +164,16 @@ def test_an_object_in_a_box_that_no_memory_would_hold(make_engine: MakeEngine, t
     assert engine.read("ball_distance", (100, 100, 100)) == np.float32(0.08)
     assert engine._simulation is not None
     assert engine._simulation.parts[0].allocated < 64 << 20
+
+
+def test_leaves_of_a_file_that_need_more_memory_than_there_is_leave_no_device_open(
+    cloud: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(LeafBox, "index", refused)
+    before = live_counts()
+    with pytest.raises(MemoryError) as caught:
+        FluidEngine(grid_file=str(cloud))
+    assert live_counts() == before, caught  # while the error still refers to the engine
