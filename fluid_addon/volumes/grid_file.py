@@ -60,10 +60,15 @@ def usable_transform(transform: NDArray[np.float64]) -> bool:
 
 
 class GridFile:
-    """A grid file that is being read: its name for messages, and how much it has yielded so far."""
+    """A grid file that is being read: its name for messages, and how much it has yielded so far.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        limited: whether it may hold too much; not so a file that this program has just written.
+    """
+
+    def __init__(self, path: Path, *, limited: bool = True) -> None:
         self.path = path
+        self.limited = limited
         self.voxels = 0
         self.tiles = 0
         self.names: list[str] = []  # of all grids that the file has
@@ -140,13 +145,13 @@ class GridFile:
     def count_voxels(self, voxels: int) -> None:
         """Call before reading `voxels` more voxels: raises grid-file-kind where the file holds too many."""
         self.voxels += voxels
-        if self.voxels > MAX_VOXELS:
+        if self.limited and self.voxels > MAX_VOXELS:
             raise self.too_large(f"it stores {self.voxels:,} voxels, and {MAX_VOXELS:,} is the most that is read")
 
     def count_tiles(self, tiles: int) -> None:
         """Call before reading `tiles` more tiles: raises grid-file-kind where the file holds too many."""
         self.tiles += tiles
-        if self.tiles > MAX_TILES:
+        if self.limited and self.tiles > MAX_TILES:
             raise self.too_large(f"it stores {self.tiles:,} tiles or more, and {MAX_TILES:,} is the most that is read")
 
     def wanted(self, name: str, only: Collection[str] | None) -> bool:

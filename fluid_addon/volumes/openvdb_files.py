@@ -12,6 +12,7 @@ skeleton is read back and compared with what was to be written before the file g
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,12 +54,12 @@ def read_vdb(path: str | Path, only: Collection[str] | None = None) -> list[Grid
     source = GridFile(Path(path))
     grids: list[Grid] = []
     try:
-        everything = read_structure(source)
-        for stored in everything:
+        library = _Library(source, read_structure(source))
+        for stored in library.stored:
             if not source.wanted(stored.name, only):
                 continue
             if stored.type_name in VALUE_TYPES:
-                grids.append(_read_grid(source, stored, everything))
+                grids.append(_read_grid(source, stored, library))
             else:
                 source.unread[stored.name] = stored.type_name
     except MemoryError as error:
@@ -67,16 +68,15 @@ def read_vdb(path: str | Path, only: Collection[str] | None = None) -> list[Grid
     return grids
 
 
-def _read_grid(source: GridFile, stored: StoredGrid, everything: list[StoredGrid]) -> Grid:
-    tree = read_tree(stored)
+def _read_grid(source: GridFile, stored: StoredGrid, library: _Library) -> Grid:
+    tree = library.tree(stored)
     for origins in (tree.leaf_origins, tree.tile_origins[~tree.tile_known]):
         if np.abs(origins).max(initial=0) > _FARTHEST:
             raise source.unreadable(
                 f'its grid "{stored.name}" has voxels more than {_FARTHEST:,} away from its origin',
                 "Move the voxels, and put the distance into the transform.",
             )
-    check_values(source, stored, tree)
-    loaded = _loaded(source, stored, everything)
+    loaded = library.load(stored)
     if loaded.leafCount() != len(tree.leaf_origins) or loaded.activeVoxelCount() != tree.active_count:
         raise source.corrupt(f'the grid "{stored.name}" has other voxels than its tree says')
     vector = tree.background.shape
@@ -104,43 +104,61 @@ def _read_grid(source: GridFile, stored: StoredGrid, everything: list[StoredGrid
     )
 
 
-def _loaded(source: GridFile, stored: StoredGrid, everything: list[StoredGrid]) -> Any:
-    """OpenVDB's own grid."""
-    path, library = str(source.path), openvdb()
-    alike = _alike(stored.raw_name, everything)
-    if alike:
-        _check_all(source, stored, everything)
-    try:
-        if fault("grid.read"):
-            raise RuntimeError("a fault on purpose")
-        if not alike:
-            return library.read(path, stored.raw_name)
-        # grids of equal names cannot be told apart by name; OpenVDB sorts by name and keeps the order of equals
-        order = sorted(everything, key=lambda other: other.raw_name.encode())
-        return library.readAll(path)[0][[other is stored for other in order].index(True)]
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever the library threw
-        said = printable(str(error)[:200])
-        raise source.corrupt(f'OpenVDB cannot read the grid "{stored.name}" ({said})') from error
+class _Library:
+    """OpenVDB, as it reads the grids of one file, each of which is looked through before.
+
+    Grids of equal names cannot be told apart by name, so it reads all of them at once then.
+
+    Attributes:
+        stored: the grids of the file in its order.
+    """
+
+    def __init__(self, source: GridFile, stored: list[StoredGrid]) -> None:
+        self._source, self.stored = source, stored
+        self._stems = Counter(_stem(grid) for grid in stored)
+        self._trees: dict[StoredGrid, VdbTree] = {}
+        self._loaded: dict[StoredGrid, Any] = {}
+
+    def tree(self, grid: StoredGrid) -> VdbTree:
+        """Its tree, whose values were looked through."""
+        if grid not in self._trees:
+            tree = self._trees[grid] = read_tree(grid)
+            check_values(self._source, grid, tree)
+        return self._trees[grid]
+
+    def load(self, grid: StoredGrid) -> Any:
+        """OpenVDB's own grid, of one whose tree was asked for."""
+        alike = self._stems[_stem(grid)] > 1  # "a[1]" means the second "a" to OpenVDB
+        if alike:
+            self._look_through_all(grid)
+        try:
+            if fault("grid.read"):
+                raise RuntimeError("a fault on purpose")
+            path = str(self._source.path)
+            if not alike:
+                return openvdb().read(path, grid.raw_name)
+            if not self._loaded:
+                order = sorted(self.stored, key=lambda other: other.raw_name.encode())  # it keeps the order of equals
+                self._loaded = dict(zip(order, openvdb().readAll(path)[0], strict=True))
+            return self._loaded[grid]
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever the library threw
+            said = printable(str(error)[:200])
+            raise self._source.corrupt(f'OpenVDB cannot read the grid "{grid.name}" ({said})') from error
+
+    def _look_through_all(self, grid: StoredGrid) -> None:
+        for other in self.stored:
+            if other.type_name not in VALUE_TYPES:
+                raise self._source.unreadable(
+                    f'it has several grids like "{grid.name}" beside one of the type {other.type_name}',
+                    "Give its grids names of their own.",
+                )
+            self.tree(other)
 
 
-def _alike(name: str, everything: list[StoredGrid]) -> bool:
-    """Whether OpenVDB could take another grid for that of the name: "a[1]" means the second "a" to it."""
-    stem = _NUMBERED.sub("", name)
-    return sum(_NUMBERED.sub("", other.raw_name) == stem for other in everything) > 1
-
-
-def _check_all(source: GridFile, stored: StoredGrid, everything: list[StoredGrid]) -> None:
-    """Look through all grids, which OpenVDB will read to get at one of them."""
-    for other in everything:
-        if other.type_name not in VALUE_TYPES:
-            raise source.unreadable(
-                f'it has several grids like "{stored.name}" beside one of the type {other.type_name}',
-                "Give its grids names of their own.",
-            )
-        if other is not stored:
-            check_values(source, other, read_tree(other))
+def _stem(grid: StoredGrid) -> str:
+    return _NUMBERED.sub("", grid.raw_name)
 
 
 def _narrowed(source: GridFile, name: str, values: NDArray[Any]) -> NDArray[np.int32]:
@@ -249,7 +267,9 @@ def _is_text(path: str | Path) -> bool:
 def _check_written(part: Path, target: Path, grids: list[tuple[str, int]]) -> None:
     """Compare the skeleton of the file with what it should hold."""
     try:
-        found = [(stored.name, read_tree(stored).active_count) for stored in read_structure(GridFile(part))]
+        found = [
+            (stored.name, read_tree(stored).active_count) for stored in read_structure(GridFile(part, limited=False))
+        ]
     except FluidError as error:
         probe_disk(part)  # most likely the disk is full; then this says so
         raise fail("disk-error", f'"{target}" came out incomplete ({error}).', "Look after the disk.") from error

@@ -16,7 +16,10 @@ from .blosc_chunks import HEADER, chunk_problem
 if TYPE_CHECKING:
     from .vdb_structure import Cursor
 
-__all__ = ["read_metadata"]
+__all__ = ["HALF", "read_metadata"]
+
+#: What says whether a grid's floats are stored in 16 bits. OpenVDB goes by it, and not by the type that the file names.
+HALF = "is_saved_as_half_float"
 
 #: The bytes of a value, by OpenVDB's names of types. It passes over types that it does not know by the length alone.
 _BYTES = {
@@ -52,6 +55,10 @@ def read_metadata(cursor: Cursor, whose: str, file_size: int) -> tuple[dict[str,
         value = bytes(cursor.take(cursor.number("I", "the length of metadata"), f'the metadata "{name}"'))
         if len(value) != _BYTES.get(kind, len(value)):
             raise source.corrupt(f'the metadata "{name}" of {whose} has {len(value):,} bytes and is of type "{kind}"')
+        if name in values:
+            raise source.corrupt(f'{whose} has the metadata "{name}" twice')
+        if name == HALF and kind != "bool":
+            raise source.corrupt(f'the metadata "{name}" of {whose} is of type "{kind}"')
         if kind == "__delayedload" and value:
             leaves = _leaf_sizes(value, file_size)
             if leaves is None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .grid import GridClass
 from .grid_file import LONGEST_TEXT, MAX_FILE_BYTES, MAX_GRIDS, Bytes, GridFile, file_text, usable_transform
-from .vdb_metadata import read_metadata
+from .vdb_metadata import HALF, read_metadata
 
 __all__ = ["Cursor", "StoredGrid", "read_structure"]
 
@@ -29,7 +29,7 @@ _MAGIC = b" BDV\0\0\0\0"
 _OLDEST, _NEWEST = 222, 225
 _HEADER_BYTES = 1 << 20  # the header with the file's metadata fits into this,
 _DESCRIPTOR_BYTES = 1 << 12  # and the descriptor of a grid into this
-_HALF = "_HalfFloat"
+_HALF_TYPE = "_HalfFloat"
 _SEPARATOR = b"\x1e"  # between a grid's name and the number that tells equal names apart
 _CLASSES: dict[str, GridClass] = {"level set": "level set", "fog volume": "fog volume", "staggered": "staggered"}
 #: Linear maps: how many doubles each stores.
@@ -73,7 +73,7 @@ class Cursor:
         return file_text(self.bytes(what))
 
 
-@dataclass
+@dataclass(eq=False)
 class StoredGrid:
     """A grid as its file describes it. `type_name` is that of OpenVDB ("float", "vec3s"…), or something longer where
     the tree or the transform is none of the common kind. `tree` starts at the tree's first byte, `values_at` is where
@@ -165,13 +165,15 @@ def _check_header(source: GridFile, header: Cursor) -> None:
 
 
 def _grid(unique_name: bytes, tree_type: str, body: Cursor, file_size: int) -> StoredGrid:
-    half = tree_type.endswith(_HALF)
-    parts = tree_type.removesuffix(_HALF).split("_", 2)
+    half = tree_type.endswith(_HALF_TYPE)
+    parts = tree_type.removesuffix(_HALF_TYPE).split("_", 2)
     common = len(parts) == 3 and parts[0] == "Tree" and parts[2] == "5_4_3"
     raw_name = unique_name.split(_SEPARATOR, 1)[0]
     name = file_text(raw_name)
     compression = body.number("I", f'the compression of the grid "{name}"')
     metadata, leaves_said = read_metadata(body, f'the grid "{name}"', file_size)
+    if half != any(metadata.get(HALF, b"")):
+        raise body.data.source.corrupt(f'the grid "{name}" does not say clearly whether its values have 16 bits')
     class_name = metadata.get("class", b"")[:LONGEST_TEXT].decode("utf-8", "replace")
     map_type = body.text(f'the transform of the grid "{name}"')
     bent = map_type == "NonlinearFrustumMap"

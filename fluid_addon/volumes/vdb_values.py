@@ -43,16 +43,20 @@ def check_values(source: GridFile, grid: StoredGrid, tree: VdbTree) -> None:
     if grid.type_name == "bool":
         _check_booleans(data, grid, tree)
     else:
-        _check_leaves(data, grid, len(tree.leaf_origins))
+        _check_leaves(data, grid, tree.leaf_masks.tobytes())
 
 
 def _check_booleans(data: Bytes, grid: StoredGrid, tree: VdbTree) -> None:
     leaves = data.records(_BOOLEANS, 0, len(tree.leaf_origins), f'the values of the grid "{grid.name}"')
-    if leaves.nbytes != len(data) or (leaves["origin"] != tree.leaf_origins).any():
+    if leaves.nbytes != len(data):
+        raise _do_not_fit(data, grid)
+    if (leaves["origin"] != tree.leaf_origins).any() or (leaves["mask"] != tree.leaf_masks).any():
         raise _do_not_fit(data, grid)
 
 
-def _check_leaves(data: Bytes, grid: StoredGrid, leaves: int) -> None:
+def _check_leaves(data: Bytes, grid: StoredGrid, masks: bytes) -> None:
+    """`masks` are those of the tree. OpenVDB counts values by them and passes over those that stand here: where the two
+    differ, it would look for the next leaf, and for lengths, where nobody has."""
     value = VALUE_TYPES[grid.type_name]
     half = grid.half and value.base.kind == "f"
     width = value.itemsize // value.base.itemsize * 2 if half else value.itemsize
@@ -60,13 +64,14 @@ def _check_leaves(data: Bytes, grid: StoredGrid, leaves: int) -> None:
     masked, packs = grid.compression & MASKED, grid.compression & (ZIP | BLOSC)
     raw, size, position = data.data, len(data), 0
     packed: tuple[list[int], list[int], list[int]] = [], [], []
-    for _ in range(leaves):
+    for start in range(0, len(masks), _MASK):
+        mask = masks[start : start + _MASK]
         rule = raw[position + _MASK] if position + _MASK < size else 7
-        if rule > 6:
+        if rule > 6 or raw[position : position + _MASK] != mask:
             raise _do_not_fit(data, grid)
         count = _VOXELS
         if masked and rule != 6:
-            count = int.from_bytes(raw[position : position + _MASK], "little").bit_count()
+            count = int.from_bytes(mask, "little").bit_count()
         position += _MASK + beside[rule]
         wanted = count * width
         if packs and (count or not half):  # of no halves not even a length is written

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from fluid_addon.diagnostics import FluidError
+from fluid_addon.volumes import grid_file, openvdb_files
 from fluid_addon.volumes.grid_file import MAX_GRIDS, GridFile
 from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, read_vdb, write_vdb
 from fluid_addon.volumes.vdb_structure import read_structure
 from fluid_addon.volumes.vdb_tree import VALUE_TYPES, read_tree
+from fluid_addon.volumes.vdb_values import check_values
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +190,65 @@ def test_D16_what_blosc_would_believe_is_checked_before_openvdb_sees_it(tmp_path
     assert 'a leaf of the grid "density" is packed as' in str(error) and "cannot become 2,048" in str(error)
 
 
+@pytest.fixture(scope="module")
+def thin(library, tmp_path_factory):
+    """Files of two leaves with some voxels each, by their type, and where the values of their leaves begin."""
+    folder, found = tmp_path_factory.mktemp("vdb"), {}
+    for name in ("half", "FloatGrid", "BoolGrid"):
+        grid = library.FloatGrid() if name == "half" else getattr(library, name)()
+        for low, high in (((2, 0, 0), (2, 3, 4)), ((9, 0, 0), (9, 3, 3))):
+            grid.fill(low, high, True if name == "BoolGrid" else 1.5, active=True)
+        grid.name, grid.saveFloatAsHalf = "a", name == "half"
+        library.write(str(folder / f"{name}.vdb"), [grid])
+        (stored,) = read_structure(GridFile(folder / f"{name}.vdb"))
+        found[name] = (folder / f"{name}.vdb").read_bytes(), stored.values_at[0]
+    return found
+
+
+@pytest.mark.parametrize("name", ["half", "FloatGrid", "BoolGrid"])
+@pytest.mark.parametrize("change", ["more", "others", "all"])
+def test_D16_the_masks_among_the_values_are_those_of_the_tree(tmp_path, thin, name, change):
+    """OpenVDB goes by those of the tree alone: it would look for the next length where we have not."""
+    data, start = thin[name]
+    mask = data[start : start + 64]
+    other = {"more": b"\xff" + mask[1:], "others": mask[1:] + mask[:1], "all": b"\xff" * 64}[change]
+    assert other != mask
+    content = put(data, start, other)
+    assert "do not fit its tree" in str(refusal(tmp_path, content))
+
+
+def test_D16_a_chunk_that_only_openvdb_would_look_at_never_reaches_it(tmp_path, thin):
+    """Among the values of the first leaf lies what OpenVDB takes for the next one: by its own count there are fewer."""
+    data, start = thin["half"]
+    hostile = struct.pack("<4B3i", 2, 1, 0x21, 2, 16, 16, 2**31 - 1) + struct.pack("<i", 0x60000000) + bytes(20)
+    content = (bytes(40) + b"\0" + struct.pack("<q", len(hostile)) + hostile).ljust(1024, b"\0")
+    leaf = b"\xff" * 64 + b"\0" + struct.pack("<q", 1040) + struct.pack("<4B3i", 2, 1, 2, 2, 1024, 1024, 1040) + content
+    made = bytearray(data[:start] + leaf + data[-(len(data) - start) // 2 :])
+    end = _at(made, b"Tree_float_5_4_3_HalfFloat", 4 + 16)
+    made[end : end + 8] = struct.pack("<q", len(made))
+    assert refusal(tmp_path, bytes(made)).code == "grid-file-corrupt"
+
+
+@pytest.mark.parametrize("said", [b"is_saved_as_half_floaX\x04\0\0\0bool\x01\0\0\0\x01", None])
+def test_D15_whether_values_have_16_bits_is_said_once(tmp_path, thin, said):
+    """The type of the tree and the metadata both say it, and OpenVDB goes by the metadata."""
+    data, _ = thin["half"]
+    true = b"is_saved_as_half_float\x04\0\0\0bool\x01\0\0\0\x01"
+    assert true in data
+    error = refusal(tmp_path, data.replace(true, said or true[:-1] + b"\0"))
+    assert str(error).endswith('the grid "a" does not say clearly whether its values have 16 bits.')
+    number = true.replace(b"bool\x01\0\0\0\x01", b"int32"[:4] + b"\x01\0\0\0\x01")
+    assert 'the metadata "is_saved_as_half_float"' in str(refusal(tmp_path, data.replace(true, number)))
+
+
+def test_D15_metadata_are_said_once(tmp_path, leaves):
+    data, _ = leaves
+    name = b"file_bbox_min"
+    assert data.count(name) == data.count(b"file_bbox_max") == 1
+    error = refusal(tmp_path, data.replace(b"file_bbox_max", name))
+    assert str(error).endswith('the grid "density" has the metadata "file_bbox_min" twice.')
+
+
 def test_D16_a_zip_bomb_in_a_leaf_is_refused_without_its_size(library, tmp_path, leaves):
     """OpenVDB unzips into as many bytes as a leaf has; that it says so is what is tested here."""
     data, (start, end) = leaves
@@ -270,6 +331,29 @@ def test_D17_equal_names_beside_a_type_that_is_not_read_never_reach_openvdb(libr
     with pytest.raises(FluidError, match='several grids like "a" beside one of the type ptdataidx32') as caught:
         read_vdb(tmp_path / "f.vdb")
     assert caught.value.code == "grid-file-kind"
+
+
+def test_D17_grids_of_one_name_are_read_once_and_counted_once(library, tmp_path, monkeypatch):
+    count = 150
+    grids = [library.FloatGrid() for _ in range(count)]
+    for number, grid in enumerate(grids):
+        grid.fill((0, 0, 0), (1, 1, 1), number + 1.0)
+        grid.name = "a"
+    library.write(str(tmp_path / "f.vdb"), grids)
+    monkeypatch.setattr(grid_file, "MAX_VOXELS", count * 512)
+    looked = []
+    monkeypatch.setattr(openvdb_files, "check_values", lambda *it: looked.append(it) or check_values(*it))
+    found = read_vdb(tmp_path / "f.vdb")
+    assert [grid.dense((0, 0, 0), (1, 1, 1)).item() for grid in found] == [number + 1.0 for number in range(count)]
+    assert len(looked) == count
+
+
+def test_a_frame_of_our_own_may_hold_more_than_a_file_of_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(grid_file, "MAX_VOXELS", 512)
+    noise = np.random.default_rng(5).random((16, 16, 8)).astype(np.float32)
+    write_vdb(tmp_path / "f.vdb", VdbFrame([VdbGrid("a", noise), VdbGrid("b", noise)]))
+    with pytest.raises(FluidError, match="and 512 is the most that is read"):
+        read_vdb(tmp_path / "f.vdb")
 
 
 def test_D17_a_tree_that_is_shared_is_of_one_type(library, tmp_path):
