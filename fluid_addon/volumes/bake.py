@@ -38,7 +38,7 @@ _TRIES = 16
 
 
 class Bake:
-    """One bake folder. One thread may add frames while others look at them.
+    """One bake folder. Several threads may add frames, each its own, while others look at them.
 
     Whoever writes holds the bake's lock: from `create` or `claim`, or from the first path or frame on, to `release` or
     the end of the process. Readers need none.
@@ -48,7 +48,7 @@ class Bake:
         self.folder = folder
         self._head = head
         self._list = FrameList(frames)
-        self._measured: tuple[os.stat_result, tuple[int, int]] | None = None  # the last file that was announced
+        self._announced: dict[str, tuple[os.stat_result, tuple[int, int]]] = {}  # files, and what is in them
         self._last_size = frames[-1].size if frames else 0
         self._owned: BakeLock | None = None
         self._saving = threading.Lock()
@@ -84,7 +84,7 @@ class Bake:
         try:
             bake._owned = _locked(bake.folder)
             bake._save()
-        except FluidError:
+        except BaseException:
             bake.release()
             with contextlib.suppress(OSError):
                 bake.folder.rmdir()
@@ -176,14 +176,15 @@ class Bake:
 
         def tell(part: Path) -> None:
             size, crc32 = coming = size_and_crc32(part)
-            self._measured = part.stat(), coming
+            self._announced[relative] = part.stat(), coming
             there = self._list.get(relative)
             if there is None:
                 announce(self.folder, relative, coming)
                 return
-            if there.following and size_and_crc32(self.folder / relative) == there.following:
-                size, crc32 = there.following  # an earlier attempt came this far
-                there = replace(there, size=size, crc32=crc32)
+            with contextlib.suppress(FileNotFoundError):
+                if there.following and size_and_crc32(self.folder / relative) == there.following:
+                    size, crc32 = there.following  # an earlier attempt came this far
+                    there = replace(there, size=size, crc32=crc32)
             self._record(replace(there, following=coming))
 
         return tell
@@ -193,13 +194,14 @@ class Bake:
     ) -> BakedFrame:
         """Record the file that was written at `frame_path(relative)` and save the manifest.
 
-        A later file of the same path takes the place of the earlier one. Raises disk-full and disk-error: then the list
-        is as it was, and a file that it did not name is gone.
+        A later file of the same path takes the place of the earlier one. Raises disk-full and disk-error: then either
+        the list is as it was, and a file that it does not name is gone, or it names the file, and only whether that
+        would outlast a loss of power is not known.
         """
         self.claim()
         path = inside(self.folder, checked_export_path(relative))
         try:
-            size, crc32 = self._contents(path)
+            size, crc32 = self._contents(relative, path)
             frame = BakedFrame(relative, timeline_frame(relative), float(time), size, crc32, dict(grids), measured)
             self._record(frame)
         except (OSError, FluidError) as error:
@@ -210,17 +212,16 @@ class Bake:
                 raise disk_problem(path, error) from error
             raise
         with contextlib.suppress(OSError):  # it means nothing now
-            withdraw(self.folder)
+            withdraw(self.folder, relative)
         self._last_size = size
         return frame
 
-    def _contents(self, path: Path) -> tuple[int, int]:
+    def _contents(self, relative: str, path: Path) -> tuple[int, int]:
         """Size and checksum of a file, which is not read again where it is the part that was announced."""
-        if self._measured is not None:
-            announced, contents = self._measured
-            found = path.stat()
-            if os.path.samestat(announced, found) and announced.st_mtime_ns == found.st_mtime_ns:
-                return contents
+        part, contents = self._announced.pop(relative, (None, (0, 0)))
+        found = path.stat()
+        if part is not None and os.path.samestat(part, found) and part.st_mtime_ns == found.st_mtime_ns:
+            return contents
         return size_and_crc32(path)
 
     # ----- checkpoints
@@ -303,8 +304,8 @@ class Bake:
         """Delete the files that the manifest names, the manifest, and the folders that are empty then.
 
         Part files that a killed writer has left go, too. Returns what is left of the bake's folder: files of others,
-        which are never touched. Raises bake-locked while somebody writes the bake, and disk-error; it can be called
-        again then.
+        which are never touched. Raises bake-locked while somebody writes the bake, export-path where a link has taken
+        its folder's place, and disk-error; it can be called again then.
         """
         if self._owned is None:
             with contextlib.suppress(OSError):  # a disk that is full or read-only takes no lock either
@@ -315,6 +316,7 @@ class Bake:
             self.release()
 
     def _free(self) -> list[Path]:
+        manifest = inside(self.folder, (MANIFEST,))
         folders: set[Path] = set()
         for frame in self.frames:
             try:
@@ -327,12 +329,12 @@ class Bake:
                 raise disk_problem(self.folder / frame.path, error) from error
             folders.update(folder for folder in path.parents if folder.is_relative_to(self.folder))
         try:
-            if (unlisted := remove_unlisted(self.folder, self.frame)) is not None:
-                folders.update(folder for folder in unlisted.parents if folder.is_relative_to(self.folder))
+            for path in remove_unlisted(self.folder, self.frame):
+                folders.update(folder for folder in path.parents if folder.is_relative_to(self.folder))
             for checkpoint in self.checkpoints:
                 inside(self.folder, checked_export_path(checkpoint.path)).unlink(missing_ok=True)
-            disk_point("disk.delete", self.folder / MANIFEST)
-            (self.folder / MANIFEST).unlink(missing_ok=True)
+            disk_point("disk.delete", manifest)
+            manifest.unlink(missing_ok=True)
             if self._owned is not None and self._owned.certain:
                 remove_stale_parts(self.folder)
             self.release()
@@ -356,7 +358,7 @@ class Bake:
 
     def _save(self) -> None:
         with self._saving:  # the one thread adds frames, another one checkpoints: the later list is the one that stays
-            write_bytes_atomically(self.folder / MANIFEST, self._list.text(self._head))
+            write_bytes_atomically(inside(self.folder, (MANIFEST,)), self._list.text(self._head))
 
     def _is_saved(self) -> bool:
         """Whether the manifest on the disk says what this bake says, for all that its writing failed at the end."""
@@ -367,6 +369,7 @@ class Bake:
 
 
 def _locked(folder: Path) -> BakeLock:
+    inside(folder, (MANIFEST,))  # no link has taken the folder's place
     try:
         return BakeLock(folder)
     except OSError as error:

@@ -3,8 +3,9 @@
 
 The lock is the system's own, on the file `.lock` in the bake's folder, and falls away with its process, whatever
 happens to that. The file says which process it is, for the message; after a crash it stays behind and means nothing.
-On a network disk without locks, what the file says has to do: a living process of this machine keeps others away, one
-of another machine does not, and two machines must not be told to write the same bake there.
+On a network disk without locks, what the file says has to do: a living process of this machine keeps others away (but
+not on Windows, where none is asked), one of another machine does not, and two machines must not be told to write the
+same bake there.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _HELD = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _LARGEST = 1024  # bytes of the file
 _TRIES = 16
+
+_held: set[Path] = set()  # by this process
 
 if sys.platform == "win32":
     import msvcrt
@@ -64,10 +67,12 @@ class BakeLock:
         descriptor, self.certain = _locked(path)
         try:
             os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)  # behind what was read of its last owner
             os.write(descriptor, f"{os.getpid()} {platform.node()}\n".encode())
         except OSError:  # a full disk: it is ours all the same
             pass
         goes_with_process(path)
+        _held.add(path)
         self.release = weakref.finalize(self, _let_go, path, descriptor, os.getpid())
 
 
@@ -89,7 +94,9 @@ def _locked(path: Path) -> tuple[int, bool]:
                 if error.errno not in _NO_LOCKS:
                     raise
                 process, machine = _owner(descriptor)
-                if process is not None and machine == platform.node() and process_lives(process):
+                ours = process == os.getpid()  # or an earlier life's: containers give numbers again
+                lives = path in _held if ours else process is not None and process_lives(process)
+                if machine == platform.node() and lives:
                     raise _refused(path, process, machine) from None
                 certain = False
             if os.name == "nt" or _is_still(path, found):
@@ -132,12 +139,13 @@ def _let_go(path: Path, descriptor: int, process: int) -> None:
     if os.getpid() != process:  # a child that was forked off: the lock is its parent's
         return
     goes_with_process(path, held=False)
-    mine = os.fstat(descriptor)
+    _held.discard(path)
     if os.name != "nt":  # before it is let go of, or the next owner's would be removed
         with contextlib.suppress(OSError):
-            if os.path.samestat(path.lstat(), mine):
+            if os.path.samestat(path.lstat(), os.fstat(descriptor)):
                 path.unlink()
-    os.close(descriptor)
+    with contextlib.suppress(OSError):  # a network disk that went away
+        os.close(descriptor)
     if os.name == "nt":  # fails, as it should, where the next owner has it
         with contextlib.suppress(OSError):
             path.unlink()

@@ -90,8 +90,8 @@ def latest_checkpoint(folder: Path) -> CheckpointSummary | None:
         head, _ = read_manifest(folder)
     except FluidError:
         return None
-    found = listed_checkpoints(folder, head)
-    return found[-1] if found else None
+    found = listed_checkpoints(folder, head)  # a finished bake has some where one could not be deleted
+    return found[-1] if found and not head.get("finished") else None
 
 
 class CheckpointWriter:

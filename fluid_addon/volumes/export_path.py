@@ -35,6 +35,7 @@ _LONGEST_NAME = 180  # bytes of UTF-8; a name of 255 is the limit of most disks,
 _DEEPEST = 16
 _FORBIDDEN = '<>:"|?*\\'
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+_JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
 _NUMBER = re.compile(r"[0-9]+\Z")
 _PLAIN = re.compile(r"(?!con|prn|aux|nul|com|lpt|manifest)[a-z0-9_-]{1,80}(\.[a-z0-9_-]{1,16}){0,3}\Z", re.I | re.ASCII)
 #: Letters that show nothing, beside the categories of characters that never do.
@@ -83,7 +84,7 @@ def inside(folder: Path, parts: tuple[str, ...], make_folders: bool = False) -> 
     for depth in range(len(parts) + 1):
         last = depth == len(parts)
         try:
-            mode = path.lstat().st_mode
+            mode = _mode(path)
         except FileNotFoundError:
             if last or not make_folders:
                 return folder.joinpath(*parts)
@@ -91,13 +92,19 @@ def inside(folder: Path, parts: tuple[str, ...], make_folders: bool = False) -> 
             path.mkdir(exist_ok=True)
             with contextlib.suppress(OSError):  # then it lasts a little later
                 flush_folder(path.parent)
-            mode = path.lstat().st_mode
+            mode = _mode(path)
         if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
             what = "a link" if stat.S_ISLNK(mode) else "a file" if stat.S_ISREG(mode) else "not a file"
             raise _refused("/".join(parts), f'leads over "{path}", which is {what}')
         if not last:
             path = path / parts[depth]
     return path
+
+
+def _mode(path: Path) -> int:
+    """Of a file itself. What Windows calls a junction is a link to a folder, and does not say so in its mode."""
+    status = path.lstat()
+    return stat.S_IFLNK if getattr(status, "st_reparse_tag", 0) == _JUNCTION else status.st_mode
 
 
 def same_file_key(relative: str) -> str:

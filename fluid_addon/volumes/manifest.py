@@ -21,6 +21,7 @@ rises only when an old reader would misread the file.
 from __future__ import annotations
 
 import json
+import stat
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -124,7 +125,10 @@ def read_manifest(folder: Path, checked: Checked | None = None) -> tuple[dict[st
     """
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > _LARGEST:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # whoever opens a pipe waits for its other end
+            raise OSError("it is not a file")
+        if status.st_size > _LARGEST:
             raise _corrupt(folder, f"its manifest is larger than {_LARGEST >> 20} MiB")
         text = path.read_bytes()
     except (OSError, ValueError) as error:

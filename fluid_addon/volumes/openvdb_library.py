@@ -12,6 +12,7 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,9 +25,17 @@ __all__ = ["openvdb"]
 _NAMES = ("openvdb", "pyopenvdb")  # the newer and the older name
 
 
-@cache
+_loading = threading.Lock()
+
+
 def openvdb() -> ModuleType:
     """The OpenVDB module. Raises package-missing where there is none, or where it cannot be loaded."""
+    with _loading:  # a thread that met a module half loaded by another one crashed the process
+        return _found()
+
+
+@cache
+def _found() -> ModuleType:
     problem: ImportError | None = None
     for name in _NAMES:
         try:

@@ -20,6 +20,7 @@ import pytest
 from fluid_addon.diagnostics import FluidError, Kind
 from fluid_addon.volumes.atomic import atomic_write, write_bytes_atomically
 from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, read_vdb, write_vdb
+from tests.volumes.conftest import not_here
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,7 +138,7 @@ def locked(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(b"old")
     if chattr is None or subprocess.run([chattr, "+i", path], capture_output=True, check=False).returncode:
-        pytest.skip("files cannot be made immutable here")
+        not_here("files cannot be made immutable here")
     try:
         yield path, lambda: subprocess.run([chattr, "-i", path], check=True)
     finally:

@@ -301,7 +301,7 @@ def test_a_file_that_was_announced_and_never_listed_goes_with_the_next_writer_or
             again = Bake.open_to_go_on(bake.folder)
             assert not (bake.folder / name).exists()
             export(again, name, b"third")
-            assert not (bake.folder / ".announced").exists()
+            assert words(again) == []
             again.release()
         assert Bake.open(bake.folder).free() == []
         assert not bake.folder.exists()
@@ -316,43 +316,98 @@ def test_what_somebody_else_puts_where_a_file_was_announced_stays(bake, stranger
     assert (bake.folder / "s_2.vdb").read_bytes() == stranger
 
 
+def words(bake):
+    return [path for path in bake.folder.iterdir() if path.name.startswith(".announced-")]
+
+
 @pytest.mark.parametrize(
     "announced",
-    [
-        b"",
-        b"\xff",
-        b"null",
-        b"[]",
-        b"{}",
-        b"7",
-        b'"abc"',
-        b"[1, 1, 1]",
-        b'["../s.vdb", 0, 0]',
-        b'["s.vdb", 0, null]',
-        b"[" * 9999,
-    ],
+    [b"", b"\xff", b"null", b"7", b'"abc"', b"[1, 1, 1]", b'["../s.vdb", 0, 0]', b'["s.vdb", 0, null]', b"[" * 9999],
 )
 def test_an_announcement_that_makes_no_sense_means_nothing(bake, announced):
-    outside = bake.folder.parent / "s.vdb"
+    outside, word = bake.folder.parent / "s.vdb", bake.folder / ".announced-00000000"
     outside.write_bytes(b"")
-    (bake.folder / ".announced").write_bytes(announced)
+    word.write_bytes(announced)
     bake.release()
     Bake.open_to_go_on(bake.folder).release()
-    assert not (bake.folder / ".announced").exists()
-    (bake.folder / ".announced").write_bytes(announced)
+    assert not word.exists()
+    word.write_bytes(announced)
     assert Bake.open(bake.folder).free() == []
     assert outside.exists()
 
 
 def test_what_somebody_else_calls_an_announcement_is_let_be(bake):
-    export(bake, "s_1.vdb")
-    (bake.folder / ".announced").mkdir()
-    with pytest.raises(FluidError, match="which is not a file"):
-        bake.announcing("s_2.vdb")(bake.folder / "s_1.vdb")
-    export(bake, "s_2.vdb")
+    (bake.folder / ".announced-00000000").mkdir()
+    (bake.folder / ".announced-1").write_bytes(b"")
     bake.release()
     Bake.open_to_go_on(bake.folder).release()
-    assert Bake.open(bake.folder).free() == [bake.folder / ".announced"]
+    assert [path.name for path in Bake.open(bake.folder).free()] == [".announced-00000000", ".announced-1"]
+
+
+def test_an_announcement_is_not_written_through_a_link(bake, tmp_path):
+    (tmp_path / "thesis").write_bytes(b"mine")
+    (bake.folder / "part").write_bytes(b"part")
+    bake.announcing("s_1.vdb")(bake.folder / "part")
+    for link in (os.link, os.symlink):
+        (word,) = words(bake)
+        word.unlink()
+        link(tmp_path / "thesis", word)
+        bake.announcing("s_1.vdb")(bake.folder / "part")
+        assert (tmp_path / "thesis").read_bytes() == b"mine"
+
+
+def test_several_engines_announce_files_at_a_time(bake):
+    for number in (1, 2):
+        (bake.folder / "part").write_bytes(b"content")
+        bake.announcing(f"s_{number}.vdb")(bake.folder / "part")
+        (bake.folder / "part").replace(bake.frame_path(f"s_{number}.vdb"))
+    export(bake, "t_1.vdb")
+    assert len(words(bake)) == 2
+    bake.release()
+    again = Bake.open_to_go_on(bake.folder)
+    assert words(again) == []
+    assert not any((bake.folder / f"s_{number}.vdb").exists() for number in (1, 2))
+    again.release()
+
+
+def test_a_file_that_was_lost_while_it_was_replaced_can_be_written_again(bake):
+    export(bake, "s_1.vdb", b"first")
+    (bake.folder / "part").write_bytes(b"second")
+    bake.announcing("s_1.vdb")(bake.folder / "part")
+    (bake.folder / "s_1.vdb").unlink()
+    (bake.folder / "part").write_bytes(b"third")
+    bake.announcing("s_1.vdb")(bake.folder / "part")
+    (bake.folder / "part").replace(bake.folder / "s_1.vdb")
+    bake.add_frame("s_1.vdb", time=0.0, grids={})
+    assert Bake.open(bake.folder).damaged(checksums=True) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes in folders are those of POSIX")
+def test_a_manifest_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(FluidError, match="it is not a file") as caught:
+        Bake.open(tmp_path)
+    assert caught.value.code == "bake-missing"
+
+
+def test_a_folder_that_a_link_has_taken_the_place_of_is_not_written(bake, tmp_path):
+    other = Bake.create(tmp_path / "other", "mine", script_hash="", device="")
+    export(other, "s_1.vdb")
+    export(bake, "s_1.vdb")
+    before = (other.folder / "manifest.json").read_bytes()
+    bake.folder.rename(tmp_path / "moved")
+    bake.folder.symlink_to(other.folder)
+    for action in (bake.finish, bake.free, lambda: export(bake, "s_2.vdb")):
+        with pytest.raises(FluidError, match="which is a link"):
+            action()
+    assert (other.folder / "manifest.json").read_bytes() == before
+    assert other.damaged(checksums=True) == []
+
+
+def test_a_bake_whose_parameters_cannot_be_written_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError):
+        Bake.create(tmp_path, "smoke", script_hash="", device="", parameters={"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_was_announced_is_read_once_and_one_that_was_changed_since_again(bake, monkeypatch):
@@ -406,7 +461,7 @@ def test_D12_many_frames_come_back_in_their_order(tmp_path):
 
 @pytest.mark.long
 def test_D12_a_hundred_thousand_frames_are_listed_and_added_to(tmp_path):
-    """Limits that a machine with other things to do keeps; docs/reliability.md says what one that is idle takes."""
+    """Limits that a machine with other things to do keeps."""
     folder, frames = listed(tmp_path, 100_000)
     begun = time.process_time()
     bake = Bake.open_to_go_on(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -237,6 +238,19 @@ def test_D07_on_a_disk_without_locks_the_living_of_this_machine_are_heeded(
     assert bake.free() == []
 
 
+def test_D07_on_a_disk_without_locks_our_number_may_be_that_of_an_earlier_life(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bake = new_bake(tmp_path)
+    bake.release()
+    monkeypatch.setattr(bake_lock, "_try_lock", no_locks)
+    (bake.folder / LOCK).write_text(f"{os.getpid()} {platform.node()}\n")
+    again = Bake.open_to_go_on(bake.folder)
+    assert_locked(lambda: Bake.open_to_go_on(bake.folder), os.getpid())
+    again.release()
+    Bake.open_to_go_on(bake.folder).release()
+
+
 def test_D07_on_a_disk_without_locks_part_files_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """They may be those of another machine, whose processes cannot be asked."""
     bake = new_bake(tmp_path)
@@ -253,7 +267,7 @@ def test_D07_on_a_disk_without_locks_part_files_stay(monkeypatch: pytest.MonkeyP
 # ===== What killed writers leave
 
 
-def test_only_parts_of_the_dead_are_removed(tmp_path: Path) -> None:
+def test_only_parts_of_the_dead_are_removed(tmp_path: Path, stranger: int) -> None:
     token = "0123456789abcdef"
     (tmp_path / "water").mkdir()
     stale = [
@@ -263,7 +277,7 @@ def test_only_parts_of_the_dead_are_removed(tmp_path: Path) -> None:
         f".a b.1.2.vdb.999999999.{token}.part",
     ]
     staying = [
-        f".s_1.vdb.{os.getppid()}.{token}.part",
+        f".s_1.vdb.{stranger}.{token}.part",
         f".s_1.vdb.{token}.part",
         f"s_1.vdb.999999999.{token}.part",
         ".s_1.vdb.999999999.0123.part",
@@ -279,8 +293,8 @@ def test_only_parts_of_the_dead_are_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there, what a process holds cannot be removed")
-def test_processes_live_or_not() -> None:
+def test_processes_live_or_not(stranger: int) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    assert process_lives(os.getpid()) and process_lives(os.getppid()) and process_lives(1)
+    assert process_lives(os.getpid()) and process_lives(stranger) and process_lives(1)
     assert not any(process_lives(process) for process in (ended.pid, 999_999_999, 0, -1, 10**30))

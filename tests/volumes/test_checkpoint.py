@@ -172,3 +172,19 @@ def test_only_files_that_the_manifest_lists_as_checkpoints_count(tmp_path: Path)
     made.release()
     left = Bake.open(made.folder).free()
     assert [path.name for path in left] == ["notes.txt"] and stranger.read_bytes() == b"mine"
+
+
+def test_a_finished_bake_is_not_gone_on_with_where_its_checkpoint_could_not_be_deleted(tmp_path):
+    bake = Bake.create(tmp_path, "smoke", script_hash="", device="")
+    bake.add_checkpoint(3, lambda writer: writer.finish({}), keep=2)
+    checkpoint = bake.folder / bake.checkpoints[0].path
+    content = checkpoint.read_bytes()
+    bake.finish()
+    bake.release()
+    checkpoint.write_bytes(content)
+    manifest = bake.folder / "manifest.json"
+    head = json.loads(manifest.read_bytes())
+    head["checkpoints"] = [{"path": checkpoint.name, "frame": 3, "size": len(content)}]
+    manifest.write_text(json.dumps(head))
+    assert head["finished"] is True and Bake.open(bake.folder).checkpoints != []
+    assert latest_checkpoint(bake.folder) is None

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from fluid_addon import VERSION
+from fluid_addon.child_process import child_environment
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.volumes.leaf_array import LeafArray
 from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, read_vdb, write_vdb
@@ -416,3 +420,27 @@ def test_D17_what_no_field_can_hold_is_passed_over_or_named(library, tmp_path):
     with pytest.raises(FluidError, match="none of its grids") as caught:
         read_vdb(tmp_path / "p.vdb")
     assert caught.value.code == "grid-file-kind"
+
+
+BOTH = """
+import sys, threading
+from fluid_addon.volumes.openvdb_library import openvdb
+found, gate = [], threading.Barrier(4)
+def load():
+    gate.wait()
+    library = openvdb()
+    grid = library.FloatGrid()
+    grid.fill((0, 0, 0), (7, 7, 7), 1.0)
+    found.append((library, grid.activeVoxelCount()))
+threads = [threading.Thread(target=load) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len({id(library) for library, _ in found}) == 1 and [count for _, count in found] == [512] * 4
+"""
+
+
+def test_threads_that_need_openvdb_first_at_the_same_time_get_one_and_the_same():
+    """One that met the module half loaded crashed the process."""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", BOTH], env=child_environment(), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
