@@ -88,6 +88,7 @@ def child_environment() -> dict[str, str]:
     environment = needed_variables(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join([str(_PACKAGE_FOLDER), *search_path()])
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
+    environment["OPENVDB_DISABLE_DELAYED_LOAD"] = "1"  # it would believe what metadata say about sizes of leaves
     return environment
 
 

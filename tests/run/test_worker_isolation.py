@@ -50,6 +50,7 @@ def test_a_worker_holds_nothing_that_it_does_not_need(tmp_path, monkeypatch) -> 
         "dumps": "Max core file size        0                    0 " in limits,
         "first to go": int((proc / "oom_score_adj").read_text()) > int(Path("/proc/self/oom_score_adj").read_text()),
         "session of its own": os.getsid(run.pid) == run.pid,
+        "OpenVDB reads values at once": variables["OPENVDB_DISABLE_DELAYED_LOAD"] == "1",
     }
     run.cancel()
     run.close()
@@ -60,6 +61,7 @@ def test_a_worker_holds_nothing_that_it_does_not_need(tmp_path, monkeypatch) -> 
         "dumps": True,
         "first to go": True,
         "session of its own": True,
+        "OpenVDB reads values at once": True,
     }
     assert "secret" not in variables.values()
     assert "OMPI_COMM_WORLD_SIZE" not in variables
