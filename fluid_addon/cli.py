@@ -18,7 +18,7 @@ from .diagnostics import FluidError, Kind, did_you_mean, fail, render
 from .engine.mpi_carrier import MpiCarrier
 from .gpu.device import choose, list_devices
 from .gpu.memory import human_bytes
-from .run import RunRequest, WorkerRun, check_script, run_script
+from .run import RunRequest, WorkerRun, run_script
 from .run.checkpoints import bake_to_resume
 from .run.device_list import DeviceList
 from .run.events import error_event
@@ -157,7 +157,11 @@ def _run(arguments: argparse.Namespace) -> int:
         cancel = threading.Event()
         with on_interrupt(cancel.set):
             return run_script(request, show, cancel)
-    worker = WorkerRun(request)
+    return _show_all(WorkerRun(request), show)
+
+
+def _show_all(worker: WorkerRun, show: Callable[[dict[str, Any]], None]) -> int:
+    """Show what a worker tells until its end. Returns the exit code."""
     code = Kind.WORKER.value
     with on_interrupt(worker.cancel):
         try:
@@ -185,18 +189,26 @@ def _run_on_ranks(request: RunRequest, show: Callable[[dict[str, Any]], None]) -
 
 
 def _print_json(event: dict[str, Any]) -> None:
-    print(json.dumps(event), flush=True)
+    print(json.dumps(event) + "\n", end="", flush=True)  # in one piece: frames are told by a thread of their own
 
 
 def _check(arguments: argparse.Namespace) -> int:
     objects = dict(_object(text) for text in arguments.object)
-    problems = check_script(RunRequest(script=arguments.script, objects=objects))
-    diagnostics = [d for error in problems for d in error.diagnostics]
-    _print_problems(problems, arguments.json)
-    if not arguments.json:
-        count = len(diagnostics)
+    count = 0
+
+    def show(event: dict[str, Any]) -> None:
+        nonlocal count
+        if event["event"] == "error":
+            count += len(event["diagnostics"])
+            if arguments.json:
+                _print_json(event)
+            else:
+                print("\n".join(item["text"] for item in event["diagnostics"]))
+
+    code = _show_all(WorkerRun(RunRequest(script=arguments.script, objects=objects), verb="check"), show)
+    if not arguments.json and code != Kind.CANCELLED.value:
         print(f"{count} problem{'s' if count != 1 else ''}." if count else "No problem found.")
-    return max((error.kind.value for error in problems), default=0)
+    return code
 
 
 def _print_problems(problems: Sequence[FluidError], as_json: bool) -> None:
@@ -215,7 +227,9 @@ def _plan(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         gpu_count=arguments.gpu_count,
     )
-    problems, plans = plan_script(request)
+    cancel = threading.Event()
+    with on_interrupt(cancel.set):
+        problems, plans = plan_script(request, cancel)
     _print_problems(problems, arguments.json)
     print("\n\n".join(plan_json(plan) if arguments.json else plan_text(plan) for plan in plans))
     return max((error.kind.value for error in problems), default=0)

@@ -113,9 +113,36 @@ CODES: dict[str, Kind] = {
 }
 
 
+LONGEST_QUOTED = 1000  # characters of a line of a script
+
+
+def printable(text: str) -> str:
+    """The text with control and direction characters as escapes, so that it cannot disguise itself in a log."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\t " else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _quoted(line: str, needed: int) -> str | None:
+    """A line of a source with its columns where they were: cut where it is very long; None where that would cut what
+    is meant, which ends at the column `needed`."""
+    if len(line) > LONGEST_QUOTED:
+        if needed > LONGEST_QUOTED:
+            return None
+        line = line[:LONGEST_QUOTED] + "…"
+    return "".join(c if c.isprintable() or c == "\t" else "·" for c in line)
+
+
 @dataclass(frozen=True)
 class Place:
-    """A line of a script. `line` and `column` count from 1; `text` is the source line, if it is known."""
+    """A line of a script. `line` and `column` count from 1; `text` is the source line, if it is known.
+
+    All words are made printable: they may be those of a script.
+    """
 
     file: str
     line: int
@@ -124,10 +151,20 @@ class Place:
     text: str | None = None
     label: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "file", printable(self.file))
+        if self.text is not None:
+            needed = 0 if self.column is None else self.column + self.width - 1
+            object.__setattr__(self, "text", _quoted(self.text, needed))
+        object.__setattr__(self, "label", printable(self.label))
+
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One problem: a headline of one sentence, its place, a hint, and other places that explain it."""
+    """One problem: a headline of one sentence, its place, a hint, and other places that explain it.
+
+    All words are made printable: they may quote a script, a file or a driver. Message and hint may have several lines.
+    """
 
     code: str
     message: str
@@ -138,6 +175,8 @@ class Diagnostic:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"unknown diagnostic code {self.code!r}")
+        object.__setattr__(self, "message", _printable_lines(self.message))
+        object.__setattr__(self, "hint", None if self.hint is None else _printable_lines(self.hint))
 
     @property
     def kind(self) -> Kind:
@@ -173,11 +212,6 @@ class FluidError(Exception):
 def fail(code: str, message: str, hint: str | None = None, place: Place | None = None) -> FluidError:
     """Make a `FluidError` of one diagnostic: `raise fail("unknown-field", 'There is no field "smoke".')`."""
     return FluidError(Diagnostic(code, message, place, hint))
-
-
-def printable(text: str) -> str:
-    """The text with control and direction characters as escapes, so that it cannot disguise itself in a log."""
-    return "".join(c if c.isprintable() or c in "\t " else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

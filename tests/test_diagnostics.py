@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from fluid_addon.diagnostics import CODES, Diagnostic, FluidError, Kind, Place, did_you_mean, fail, render
+from fluid_addon.diagnostics import (
+    CODES,
+    LONGEST_QUOTED,
+    Diagnostic,
+    FluidError,
+    Kind,
+    Place,
+    did_you_mean,
+    fail,
+    render,
+)
 
 TESTS = Path(__file__).resolve().parent
 
@@ -28,6 +38,28 @@ def test_the_text_form():
         ]
     )
     assert render(Diagnostic("usage", "No.")) == "error[usage]: No."
+
+
+def test_words_of_others_cannot_disguise_themselves():
+    said = "\x1b[2J\x9b\u202e\r\udcff"
+    shown = "\\x1b[2J\\x9b\\u202e\\r\\udcff"
+    place = Place(f"{said}.lua", 3, column=2, text=f"\t{said}x", label=f'in "{said}\n"')
+    error = fail("lua-error", f'Not "{said}"\n\tat all.', f'Did you mean "{said}"?', place)
+    (diagnostic,) = error.diagnostics
+    assert (diagnostic.message, str(error)) == (f'Not "{shown}"\n\tat all.',) * 2
+    assert diagnostic.hint == f'Did you mean "{shown}"?'
+    assert (place.file, place.label) == (f"{shown}.lua", f'in "{shown}\\n"')
+    assert place.text == "\t·[2J····x", "columns stay"
+    assert render(diagnostic).count("\n") == 4
+
+
+def test_a_very_long_line_is_cut_but_not_before_what_is_meant():
+    line = "x" * 50_000
+    assert Place("a.lua", 1, text=line).text == "x" * LONGEST_QUOTED + "…"
+    assert Place("a.lua", 1, LONGEST_QUOTED - 3, 3, line).text == "x" * LONGEST_QUOTED + "…"
+    assert Place("a.lua", 1, LONGEST_QUOTED, 3, line).text is None
+    cut = Place("a.lua", 1, 2, 3, line)
+    assert Place("a.lua", 1, 2, 3, cut.text) == cut
 
 
 def test_a_place_is_given_only_once():

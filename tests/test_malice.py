@@ -15,7 +15,12 @@ from typing import Any
 
 import pytest
 
+from fluid_addon.diagnostics import FluidError
+from fluid_addon.engine import EngineEnvironment, FluidEngine
 from fluid_addon.run import RunRequest, WorkerRun
+from fluid_addon.run.events import error_event
+from fluid_addon.run.run_log import last_log
+from fluid_addon.script import LuaContext
 from fluid_addon.volumes.bake import Bake
 
 SIM = """
@@ -62,6 +67,17 @@ SCRIPTS = {
         print("\\27[2J\\27]0;owned\\7\\27[31m red \\r over \\b\\b \\u{202e}backwards\\u{9b}2J")
         warn("\\27]52;c;aGFjaw==\\7 clipboard")
         error("\\27[8m hidden \\27]8;;file:///etc/passwd\\27\\\\click\\27]8;;\\27\\\\")
+        """,
+        {3},
+    ),
+    "has a name that is not UTF-8": (
+        SIM
+        + """
+        sim:step(1)
+        sim:export_vdb("good.vdb")
+        warn("\\xff\\xed\\xa0\\x80")
+        local t = {["\\xff\\u{9b}31m\\u{202e}"] = function() error("\\xff deep") end}
+        t["\\xff\\u{9b}31m\\u{202e}"]()
         """,
         {3},
     ),
@@ -200,6 +216,7 @@ def test_malice_finds_nothing(tmp_path: Path, name: str, capfd: pytest.CaptureFi
     assert "Internal error" not in "".join(said)
     assert seconds < 60
     told = said + [str(event["text"]) for event in events if event["event"] in ("log", "note")]
+    told += last_log().read_text("utf-8").splitlines()
     assert not [text for text in told if any(not c.isprintable() and c not in "\n\t" for c in text)]
     assert not [text for text in told if "a secret" in text]
     assert {path.name for path in tmp_path.iterdir()} <= {"script", "bakes"}
@@ -210,3 +227,88 @@ def test_malice_finds_nothing(tmp_path: Path, name: str, capfd: pytest.CaptureFi
         assert bake.damaged(checksums=True) == []
         assert bake.free() == []
     assert not Path("/tmp/x.vdb").exists()
+
+
+#: What a script may say of a text, `E`, to an engine `sim` that has a field "density": each ends with an error.
+SAYINGS = """\
+sim:fill(E, 1)
+sim:fill({[E] = {print}})
+sim:fill("density", {x = E})
+sim:fill(setmetatable({}, {__name = E}), 1)
+sim.fill(E)
+sim:run_stencil(E, 1)
+sim:step(E)
+sim:solved(E)
+sim:reduce(E, "sum")
+sim:reduce("density", E)
+sim:read(E, {0, 0, 0})
+sim:enable(E)
+sim:activate{field = E}
+sim:add_field(E, Format.R32F, 0)
+sim:add_stencil(E, {outputs = {"density_new"}, code = ""})
+sim:add_stencil("s", {outputs = {E}, code = ""})
+sim:add_stencil("s", {inputs = {E}, outputs = {"density_new"}, code = ""})
+sim:add_stencil("s", {inputs = E, outputs = {"density_new"}, code = ""})
+sim:add_stencil("s", {outputs = {"density_new"}, code = E})
+sim:add_stencil("s", {outputs = {"density_new"}, code = 'WriteField("' .. E .. '", idx, 1.0);'})
+sim:add_stencil("s", {outputs = {"density_new"}, code = 'WriteField("density", idx, params.' .. E .. ');'})
+sim:add_solver("s", {unknown = E, rhs = E})
+sim:add_solver(E, {unknown = "density", rhs = "density", faces = E})
+sim:add_object(E, E)
+sim:load("density", E)
+sim:load("density", E .. ".vdb")
+sim:load(E, "x.vdb")
+sim:export_vdb(E .. ".vdb")
+sim:export_vdb("x." .. E)
+sim:export_vdb("x.vdb", {fields = E})
+sim:export_vdb("x.vdb", {fields = {E}})
+sim:run{frames = 1, export = E}
+sim:run{frames = 1, substeps = E}
+sim:run{[E] = 1}
+sim[E] = 1
+return sim[E], scene[E], Format[E], params[E], FluidEngine[E]
+return Format[E]
+return params[E]
+return FluidEngine[E]
+scene.object(E)
+return scene[E]
+FluidEngine.new{grid_file = E}
+FluidEngine.new{grid_file = "\\\\\\\\" .. E .. "\\\\x.vdb"}
+FluidEngine.new{domain_size = E}
+FluidEngine.new{domain_size = {8, 8, 8}, boundary = E}
+param(E, {default = 1})
+param("a", {default = E})
+require(E)
+error(E)
+error({message = E})
+error(setmetatable({}, {__tostring = function() return E end}))
+load("error('x')", E)()
+error(select(2, load("x x", E)))
+_G[E]()
+local t = {} t.x[E] = 1
+local t = {[E] = function() error("deep") end} t[E]()
+return 1 + E
+string.format(E .. "%y", 1)
+setmetatable({}, {__name = E})()
+"""
+
+
+@pytest.mark.parametrize("said", ["\\27[31mX\\u{202e}\\7", "\\27]52;c;aGFjaw==\\7", "\\xff\\u{9b}\\u{d800}"])
+def test_no_message_speaks_to_the_terminal(said: str, tmp_path: Path) -> None:
+    def make(**options: Any) -> FluidEngine:
+        return FluidEngine(**options, environment=EngineEnvironment(folder=tmp_path, check=True))
+
+    begin = f'local E = "{said}"\nsim:add_field("density", Format.R32F, 0)\n'
+    for call in SAYINGS.splitlines():
+        logged: list[str] = []
+        with LuaContext(log=logged.append) as context:
+            context.bind_engine(make)
+            with pytest.raises(FluidError) as caught:
+                context.run_source(
+                    f"sim = FluidEngine.new{{domain_size = {{8, 8, 8}}}} {begin}{call}", f"{chr(27)}.lua"
+                )
+        told = [*logged, str(caught.value)]
+        for item in error_event(caught.value)["diagnostics"]:
+            told += [str(value) for value in item.values()]
+        raw = [text for text in told if any(not c.isprintable() and c not in "\n\t" for c in text)]
+        assert not raw, (call, raw)

@@ -112,13 +112,16 @@ def _is_relative(written: str) -> bool:
     return written.startswith("//") or not Path(written).expanduser().is_absolute()
 
 
-def folder_for_a_run(simulation: bpy.types.Object, chosen: Settings) -> Path:
-    """The cache folder, made, with room for another bake like the last one.
+def folder_for_a_run(simulation: bpy.types.Object, chosen: Settings, *, resumes: bool = False) -> Path:
+    """The cache folder, made, with room for another bake like the last one; a run that resumes has most of its own.
 
     Raises cache-limit, disk-full, disk-error.
     """
     folder = cache_folder(chosen)
     cache.make_cache_folder(folder)
+    if resumes:
+        cache.check_room(folder, 0, LEAST_ROOM)
+        return folder
     shown = folder_shown_by(simulation)
     last = CachedBake.read(shown).size if shown else 0
     cache.check_room(folder, round(chosen.cache_limit_gb * 1e9), max(last, LEAST_ROOM))

@@ -67,7 +67,7 @@ def start(
         simulation.give_own_token(found)
     chosen = settings()
     left = unfinished(found) if resume else None
-    folder = bakes.folder_for_a_run(found, chosen) if verb == "run" else bakes.cache_folder(chosen)
+    folder = bakes.folder_for_a_run(found, chosen, resumes=resume) if verb == "run" else bakes.cache_folder(chosen)
     if verb == "run":
         trust.remember(own.text)
     request = RunRequest(
@@ -178,7 +178,8 @@ def _drain() -> float | None:
             _end(token)
     events = [*RUNS.poll(), *scene_capture.advance(RUNS)]
     for token, event in events:
-        _take(token, event)
+        with _ends_run(token, event):
+            _take(token, event)
     now = time.monotonic()
     # Not while the artist waits for an end: to draw them takes longer than that.
     if _unshown and not RUNS.is_stopping and (now - _shown_at >= SHOW_EVERY or not RUNS.is_busy):
@@ -191,6 +192,19 @@ def _drain() -> float | None:
     if not RUNS.is_busy and not _unshown:
         return None
     return STOPPING_INTERVAL if RUNS.is_stopping else INTERVAL
+
+
+@contextmanager
+def _ends_run(token: str, event: Event) -> Iterator[None]:
+    """What goes wrong over one event ends its run, and not the timer of all."""
+    try:
+        yield
+    except Exception as error:
+        message = f'The event "{event["event"]}" of the worker process cannot be used: {error}.'
+        problem = fail("worker-protocol", message, "The run was stopped; finished frames are kept.")
+        if (state := RUNS.state(token)) is not None:
+            state.apply(error_event(problem))
+        _end(token)
 
 
 def _take(token: str, event: Event) -> None:

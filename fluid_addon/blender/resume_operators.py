@@ -58,6 +58,8 @@ class FLUID_ADDON_OT_resume_changed(OfSimulation, bpy.types.Operator):  # noqa: 
         options={"SKIP_SAVE"},
     )
 
+    _chosen = False  # in the dialog: then there is somebody to ask whether the script is trusted
+
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         try:
             found = self.there(context)
@@ -70,6 +72,7 @@ class FLUID_ADDON_OT_resume_changed(OfSimulation, bpy.types.Operator):  # noqa: 
         changes = [item["message"] for item in errors if item["code"] == "checkpoint-mismatch"]
         self._lines = [line for text in changes for line in wrap(text, room, font_size(context))]
         self._frame = left.frame
+        self._chosen = True
         return context.window_manager.invoke_props_dialog(
             self, width=_WIDTH, title=f'Resume "{found.name}"?', confirm_text="Run", cancel_default=True
         )
@@ -85,9 +88,12 @@ class FLUID_ADDON_OT_resume_changed(OfSimulation, bpy.types.Operator):  # noqa: 
         layout.label(text="Either way a new bake is made; the old one stays", icon="INFO")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        goes_on = self.choice == "GO_ON"
+        how = dict.fromkeys(("resume", "accept_changes"), self.choice == "GO_ON")
         try:
-            live.start(self.there(context), context.scene, resume=goes_on, accept_changes=goes_on)
+            found = self.there(context)
+            if self._chosen and found.fluid_addon.text and trust.untrusted_texts(found.fluid_addon.text):
+                return bpy.ops.fluid_addon.trust_script("INVOKE_DEFAULT", name=found.name, **how)
+            live.start(found, context.scene, **how)
         except FluidError as error:
             return say(self, error)
         return {"FINISHED"}

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..diagnostics import fail
 from ..volumes.bake import Bake
 from ..volumes.export_path import checked_export_path, inside, same_file_key, timeline_frame
 from .environment import EngineEnvironment
-from .export import Exporter, ExportRequest
+from .export import Exporter
 from .export_choice import exportable
 from .field import Field
+from .frame_file import ExportRequest
 from .journal import EngineJournal
 from .simulation import Simulation
 
@@ -75,13 +77,13 @@ class BakeExports:
         if self._exporter is None:
             if environment.carrier.rank == 0:
                 self._open_bake()
-            self._exporter = Exporter(simulation, self._bake, self._written, environment.cancelled)
+            self._exporter = Exporter(simulation, self._bake, self._writing, self._written, environment.cancelled)
         self._exporter.export(request)
 
     def _open_bake(self) -> Bake:
-        if self._bake is None:
-            assert self._simulation is not None and self._environment.open_bake is not None, "or nothing is exported"
-            self._bake = self._environment.open_bake(self._simulation.device.info.name)
+        """The run's bake, asked for each time: a run that goes on with changes gets another one on its way."""
+        assert self._simulation is not None and self._environment.open_bake is not None, "or nothing is exported"
+        self._bake = self._environment.open_bake(self._simulation.device.info.name)
         return self._bake
 
     def _keep(self, path: str) -> None:
@@ -105,6 +107,15 @@ class BakeExports:
         if not self._environment.check and first is not None and frame < first:
             message = f'"{path}" was not exported, because the run keeps no frame before {first}.'
             raise fail("grid-file-missing", message, "Let the run begin earlier, or read a file of another run.")
+
+    @contextmanager
+    def _writing(self, request: ExportRequest) -> Iterator[None]:
+        """Whoever listens knows that a disk may be slow now: OpenVDB holds Python still until it has everything."""
+        self._environment.observe("writing", {"path": request.path})
+        try:
+            yield
+        finally:
+            self._environment.observe("writing", {"path": None})
 
     def _written(self, request: ExportRequest, size: int) -> None:
         self._environment.observe("export", {"path": request.path, "frame": request.frame, "bytes": size})

@@ -23,6 +23,7 @@ OWN: Offset = (0, 0, 0)
 ACCESSES = ("ReadField", "SampleField", "ClampField", "WriteField")
 BETWEEN = {"SampleField": "sample", "ClampField": "clamp"}  # accesses between voxels
 OWN_VOXEL = ("idx", "coord")
+MOST_COMPLAINTS = 20  # that are told of one body
 FARTHEST = 1024  # voxels along an axis; a longer way is as rare as it is dear, and goes by the general read
 _WHOLE_NUMBER = re.compile(r"(0|[1-9][0-9]{0,3})\Z")
 #: Functions that a software device compiles into long stretches of code, measured with lavapipe.
@@ -114,13 +115,19 @@ class _Checker:
         begin = self.definition.code.rfind("\n", 0, token.start) + 1
         width = min(len(token.text.split("\n")[0]), 60)
         place = place_in_code(self.definition, token.line, token.start - begin + 1, width)
-        self.found.append(Diagnostic(code, message, place, hint))
+        self._tell(Diagnostic(code, message, place, hint))
 
     def refuse(self, complaint: Complaint) -> None:
         line = self.definition.code.count("\n", 0, complaint.start)
         begin = self.definition.code.rfind("\n", 0, complaint.start) + 1
         place = place_in_code(self.definition, line, complaint.start - begin + 1, complaint.width)
-        self.found.append(Diagnostic(complaint.code, complaint.message, place, complaint.hint))
+        self._tell(Diagnostic(complaint.code, complaint.message, place, complaint.hint))
+
+    def _tell(self, diagnostic: Diagnostic) -> None:
+        """Raises FluidError once there are so many that more of them say nothing new."""
+        self.found.append(diagnostic)
+        if len(self.found) >= MOST_COMPLAINTS:
+            self.stop()
 
     def structure(self) -> None:
         """The body stays inside its function and in bounds.
@@ -185,12 +192,12 @@ def rewrite_body(
         staggered: names of fields whose components lie on faces.
         elsewhere: names of fields with voxels of another size than those that the stencil runs over.
 
-    A loop that is not plainly short has its turns counted. Line breaks stay where they are.
+    A loop that is not plainly short has its turns counted.
 
     Raises:
-        FluidError: with every problem that the tokens show: structure, reserved names, loops without an end, undeclared
-            fields, neighbour reads without halos, reads of a field updated in place, writes elsewhere than the own
-            voxel.
+        FluidError: with the first problems that the tokens show: structure, reserved names, loops without an end,
+            undeclared fields, neighbour reads without halos, reads of a field updated in place, writes elsewhere than
+            the own voxel.
     """
     checker = _Checker(definition)
     checker.structure()

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -120,6 +122,24 @@ class Declarations:
         self.version = 0
         self.largest_blocks: dict[Fraction, Block] = {}
         self.storage = Storage()
+
+    @contextmanager
+    def taken_back_on_error(self) -> Iterator[None]:
+        """What is declared inside counts only where nothing fails: a script may catch the error and go on without."""
+        count, backs = len(self._order), {name: field.has_back for name, field in self.fields.items()}
+        try:
+            yield
+        except BaseException:
+            for name in self._order[count:]:
+                self.stencils.pop(name, None)
+                self.solvers.pop(name, None)
+            del self._order[count:]
+            for name in self.fields.keys() - backs.keys():
+                del self.fields[name]
+            for name, has_back in backs.items():
+                self.fields[name].has_back = has_back
+            self.version += 1
+            raise
 
     def add_field(
         self, name: str, format_: int, init: Value, staggered: bool = False, resolution: Fraction = DOMAIN

@@ -7,19 +7,26 @@ from itertools import chain
 
 from ..diagnostics import fail
 from ..gpu.device import choose_several, list_devices
+from .domain import Domain
 from .environment import EngineEnvironment
+from .slab import check_count
 
 __all__ = ["checked_count", "devices_here"]
 
 
-def checked_count(environment: EngineEnvironment, given: int | None) -> int:
+#: More than any machine room has. Each of them is opened, and takes memory of this process.
+MOST_DEVICES = 1024
+
+
+def checked_count(environment: EngineEnvironment, given: int | None, domain: Domain) -> int:
     """Devices over all processes; each of those takes one at least.
 
     Args:
         given: by the script; the run may override it.
+        domain: what they share.
 
     Raises:
-        FluidError: `bad-argument`.
+        FluidError: `bad-argument`, `too-many-devices`.
     """
     count = environment.gpu_count if environment.gpu_count is not None else given
     ranks = environment.carrier.ranks
@@ -27,6 +34,9 @@ def checked_count(environment: EngineEnvironment, given: int | None) -> int:
         return ranks
     if count < 1:
         raise fail("bad-argument", f'"gpu_count" is {count}; it is at least 1.')
+    check_count(domain, count)
+    if count > MOST_DEVICES:
+        raise fail("too-many-devices", f'"gpu_count" is {count}; it is at most {MOST_DEVICES}.')
     if count < ranks:
         environment.note(f"gpu_count = {count}: each of the {ranks} processes takes a device, so it is {ranks}.")
     return max(count, ranks)

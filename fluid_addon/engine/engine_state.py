@@ -19,6 +19,8 @@ from .active_leaves import ActiveLeaves, LeafMemory
 from .domain import Domain
 from .field import Field
 from .journal import mismatch
+from .leaves import LeafBox
+from .places import leaf_edge
 from .simulation import Simulation
 from .solver import Solved
 
@@ -81,6 +83,7 @@ def restore_state(
 
     Raises:
         FluidError: `checkpoint-mismatch` where domain or fields are others, `checkpoint-corrupt`, `domain-too-large`.
+        KeyError, TypeError, ValueError: something is missing, or not as `save_state` would have left it.
     """
     now = _described(simulation.domain, fields, simulation.leaves is not None)
     differences = [f"{key} is {now[key]}, and it was {state.get(key)}" for key in now if state.get(key) != now[key]]
@@ -90,14 +93,34 @@ def restore_state(
     if simulation.leaves is not None:
         _restore_leaves(simulation.leaves, state["leaves"], prefix, found)
     for name, field in fields.items():
-        values = found.array(f"{prefix}{name}")
+        values, components = found.array(f"{prefix}{name}"), field.format.components
         if simulation.leaves is None:
+            _check_array(name, values, simulation.domain.at(field.resolution).address.shape(components), field)
             simulation.write(field, values)
         else:
             active, outside = simulation.leaves.active, tuple(state["outside"][name])
+            cube = (leaf_edge(field.resolution),) * 3
+            _check_array(name, values, (len(active), *cube, *((components,) if components > 1 else ())), field)
+            if len(outside) != components:
+                raise ValueError(f'"{name}" has {len(outside)} numbers outside')
             simulation.write_leaves(field, simulation.leaves.box.coords(active), values, outside)
     for name, solved in state["solved"].items():
         simulation.solvers.recall(name, Solved(**solved))
+
+
+def _check_array(name: str, values: npt.NDArray[Any], shape: tuple[int, ...], field: Field) -> None:
+    """Nothing behind this looks at lengths: what does not fit would be written over other memory of the device."""
+    if values.shape != shape or values.dtype != field.format.dtype:
+        raise ValueError(f'"{name}" has the shape {values.shape} and the type {values.dtype}')
+
+
+def _check_leaves(name: str, values: npt.NDArray[Any], box: LeafBox) -> None:
+    counted = name == "calm"  # each leaf with a number behind it
+    if values.dtype != np.int32 or values.shape != (len(values), *((2,) if counted else ())):
+        raise ValueError(f'"{name}" has the shape {values.shape} and the type {values.dtype}')
+    leaves = values[:, 0] if counted else values
+    if not np.all((leaves >= 0) & (leaves < box.count)) or not np.all(leaves[1:] > leaves[:-1]):
+        raise ValueError(f'"{name}" has other leaves than the domain, or in another order')
 
 
 def _save_leaves(leaves: ActiveLeaves, prefix: str, into: ArraySink) -> dict[str, Any]:
@@ -113,7 +136,9 @@ def _save_leaves(leaves: ActiveLeaves, prefix: str, into: ArraySink) -> dict[str
 
 
 def _restore_leaves(leaves: ActiveLeaves, state: Mapping[str, Any], prefix: str, found: ArraySource) -> None:
+    indices = {name: found.array(f"{prefix}/{name}") for name in state["indices"]}
+    for name, values in indices.items():
+        _check_leaves(name, values, leaves.box)
     leaves.rules = [ActivationRule(**rule) for rule in state["rules"]]
     leaves.defaults = {rule["field"]: ActivationRule(**rule) for rule in state["defaults"]}
-    indices = {name: found.array(f"{prefix}/{name}").astype(np.int32) for name in state["indices"]}
     leaves.recall(LeafMemory(indices, bool(state["settled"])))

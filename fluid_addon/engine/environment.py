@@ -47,7 +47,7 @@ class EngineEnvironment:
         folder: where a relative `grid_file` is looked up.
         open_bake: opens the bake folder at the first export, given the device's name; None refuses exports.
         note: told what was degraded or is worth knowing, in one sentence.
-        observe: told of progress: ("memory" | "step" | "export", details).
+        observe: told of progress: ("memory" | "step" | "writing" | "export" …, details).
         place: the script line that is running.
         cancelled: asked while waiting.
         cache: folder for compiled kernels, or None.

@@ -50,7 +50,8 @@ class FluidEngine(EngineValues):
         environment: what the run around the engine gives.
 
     Raises:
-        FluidError: `missing-option`, `bad-extent`, `bad-argument`, `grid-file-…`, `no-vulkan`, `no-device`.
+        FluidError: `missing-option`, `bad-extent`, `bad-argument`, `grid-file-…`, `no-vulkan`, `no-device`,
+            `checkpoint-mismatch`.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class FluidEngine(EngineValues):
             digest = file_digest(self._source.path)
             self._journal.same(f"file {grid_file}", digest, f'the file "{grid_file}" was changed')
         self.sparse = self._source is not None if sparse is None else sparse
-        count = checked_count(self._environment, gpu_count)
+        count = checked_count(self._environment, gpu_count, self.domain)
         compiler = Compiler(shader_includes(), self._environment.cache, self._environment.note)
         self._declarations = Declarations(compiler)
         wanted = self._environment.device if self._environment.device is not None else device
@@ -100,6 +101,7 @@ class FluidEngine(EngineValues):
         else:
             # All that can fail before there is a device to be released.
             leaves = self._source.leaves(self.domain) if self.sparse and self._source is not None else None
+            compiler.prepare()
             self._simulation = Simulation(
                 self.domain,
                 self._declarations,
@@ -145,10 +147,11 @@ class FluidEngine(EngineValues):
         """
         scale = parse_resolution(resolution)
         self.domain.check_resolution(scale)
-        field = self._declarations.add_field(name, format, init, staggered, scale)
-        grid = self._source.grid_for(field, self.domain.at(scale)) if self._source else None
-        if self._simulation is not None:
-            self._simulation.memory.check_field(field)
+        with self._declarations.taken_back_on_error():
+            field = self._declarations.add_field(name, format, init, staggered, scale)
+            grid = self._source.grid_for(field, self.domain.at(scale)) if self._source else None
+            if self._simulation is not None:
+                self._simulation.memory.check_field(field)
         if grid is not None and self._source is not None:
             self._loads.start(field, grid, self._source.path.name)
 
@@ -214,9 +217,10 @@ class FluidEngine(EngineValues):
         """
         constants = Constants(tuple(self._environment.parameters.names()))
         try:
-            stencil = self._declarations.add_stencil(definition, constants)
-            if self._simulation is not None:
-                self._simulation.prepare(stencil)
+            with self._declarations.taken_back_on_error():
+                stencil = self._declarations.add_stencil(definition, constants)
+                if self._simulation is not None:
+                    self._simulation.prepare(stencil)
         except FluidError as error:
             if self._environment.problem is None:
                 raise
@@ -225,9 +229,10 @@ class FluidEngine(EngineValues):
 
     def add_solver(self, definition: SolverDefinition) -> None:
         """Declare a solver; it takes its place in the order of stencils. Raises as `checked_solver`."""
-        solver = self._declarations.add_solver(definition, self.domain)
-        if self._simulation is not None:
-            self._simulation.add_solver(solver)
+        with self._declarations.taken_back_on_error():
+            solver = self._declarations.add_solver(definition, self.domain)
+            if self._simulation is not None:
+                self._simulation.add_solver(solver)
 
     def solved(self, name: str) -> Solved:
         """How a solver's last solve ended. Raises FluidError `unknown-stencil`."""

@@ -28,11 +28,12 @@ SPARE_TURNS = SHADER_TURNS - 8 * MOST_TURNS
 #: Turns of loops in functions of the engine.
 _OWN_TURNS = {"Noise": 18, "CurlNoise": 54}
 
-_NUMBER = r"(- )?(0|[1-9]\d{0,7})[uU]?"
+_NUMBER = r"(- )?(0|[1-9]\d{0,7})([uU]?)"
 _INIT = re.compile(rf"(int|uint) (\w+) = {_NUMBER}")
 _CONDITION = re.compile(rf"(\w+) (< =|> =|! =|<|>) {_NUMBER}")
 _ADVANCE = re.compile(r"(?:(\w+) (\+ \+|- -)|(\+ \+|- -) (\w+)|(\w+) ([-+] =) ([1-9]\d{0,7})[uU]?)")
 _WRITING = frozenset(("modf", "frexp", "uaddCarry", "usubBorrow", "umulExtended", "imulExtended"))
+_LOOPS = ("for", "while", "do")
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -76,13 +77,13 @@ def bound_loops(tokens: Sequence[Token]) -> LoopBounds:
     """Find the loops of a code whose brackets balance, and say what bounds each."""
     reader = _Reader(tokens)
     loops = list(reader.statements(0, len(tokens)))
-    found = LoopBounds(complaints=reader.complaints)
+    found = LoopBounds(complaints=[*reader.complaints, *reader.unread()])
     found.plain_turns = _own_turns(tokens, 0, len(tokens), loops)
     for loop in loops:
         turns = _weigh(tokens, loop)
         if not loop.counted and found.plain_turns + turns > PLAIN_TURNS:
             loop.counted = 1 + _inside(tokens, loop)
-            turns = 1
+            turns = _uncounted(loop)
         found.plain_turns += turns
     for loop in _every(loops):
         _refuse(tokens, loop, found)
@@ -120,7 +121,12 @@ def _weigh(tokens: Sequence[Token], loop: Loop) -> int:
     if loop.turns is not None and loop.turns * (1 + inside) < PLAIN_TURNS:
         return loop.turns * (1 + inside) + 1
     loop.counted = 1 + inside
-    return 2 + inside if loop.token.text == "do" else 1  # the first turn of a "do" is not counted
+    return _uncounted(loop)
+
+
+def _uncounted(loop: Loop) -> int:
+    """Turns that a counted loop adds to what is around it: a "do" turns once before its count is first looked at."""
+    return 1 + loop.counted if loop.token.text == "do" else 1
 
 
 def _inside(tokens: Sequence[Token], loop: Loop) -> int:
@@ -139,6 +145,7 @@ class _Reader:
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
         self.complaints: list[Complaint] = []
+        self._read: set[int] = set()  # where the words of the loops stand that were found
         self._depth = self._jumps = 0
         self._too_deep = False
         self._closing: dict[int, int] = {}
@@ -155,6 +162,13 @@ class _Reader:
     def _close(self, position: int) -> int | None:
         """Where the bracket at a position closes; None where there is no bracket."""
         return self._closing.get(position) if self._text(position) == "(" else None
+
+    def unread(self) -> Iterator[Complaint]:
+        """The words of loops that are no statement as read here: the compiler may read otherwise, and find a loop."""
+        for position, token in enumerate(self._tokens):
+            if token.kind == "name" and token.text in _LOOPS and position not in self._read:
+                hint = "Write a loop as a statement of its own, and its condition in brackets."
+                yield Complaint.at(token, "glsl-structure", f'"{token.text}" does not begin a loop here.', hint)
 
     def statements(self, first: int, last: int) -> Iterator[Loop]:
         position = first
@@ -215,18 +229,23 @@ class _Reader:
         following, inner = self._inner(position + 1, last)
         end = self._close(following + 1) if self._text(following) == "while" else None
         if end is None:
-            return max(following, position + 1), inner  # the compiler says what is wrong
+            return max(following, position + 1), inner
+        self._read.add(following)
         body = (position + 1, following)
         return end + 2, [self._loop(position, (following + 2, end), body, inner)]
 
     def _end(self, position: int, last: int) -> int:
         """Behind a statement without statements in it."""
-        ends = (";", ":") if self._text(position) in ("case", "default") else (";",)
-        while position < last and self._text(position) not in ends:
+        label, choices = self._text(position) in ("case", "default"), 0
+        while position < last and (text := self._text(position)) != ";":
+            if label and text == ":" and not choices:
+                break
+            choices += (text == "?") - (text == ":")
             position = self._closing.get(position, position) + 1
         return position + 1
 
     def _loop(self, position: int, header: tuple[int, int], body: tuple[int, int], inner: list[Loop]) -> Loop:
+        self._read.add(position)
         whole = (min(header[0], body[0]), max(header[1], body[1]))
         loop = Loop(self._tokens[position], header, whole, inner=inner)
         if loop.token.text == "for":
@@ -274,10 +293,12 @@ class _Reader:
         for place, word in enumerate(words):
             if word != name:
                 continue
-            after = "".join(words[place + 1 : place + 4])
-            if re.match(r"=(?!=)|[-+*/%&|^]=|<<=|>>=|\+\+|--", after):
+            begin, end = place, place + 1
+            while words[begin - 1 : begin] == ["("] and words[end : end + 1] == [")"]:
+                begin, end = begin - 1, end + 1
+            if re.match(r"=(?!=)|[-+*/%&|^]=|<<=|>>=|\+\+|--|\.", "".join(words[end : end + 3])):
                 return True
-            before = words[max(0, place - 2) : place]
+            before = words[max(0, begin - 2) : begin]
             if before in (["+", "+"], ["-", "-"]) or before[-1:] in (["int"], ["uint"], ["float"]):
                 return True
         return False
@@ -296,6 +317,9 @@ def _turns(init: str, condition: str, advance: str) -> int | None:
     if ends[1] != name or name not in (steps[1], steps[4], steps[5]):
         return None
     first, bound = int(begins[4]) * (-1 if begins[3] else 1), int(ends[4]) * (-1 if ends[3] else 1)
+    unsigned = begins[1] == "uint" or bool(ends[5])
+    if unsigned and (first < 0 or bound < 0):
+        return None  # compared as very large numbers
     sign = (steps[2] or steps[3] or steps[6])[0]
     step = int(steps[7] or 1)
     relation = ends[2].replace(" ", "")
@@ -307,6 +331,6 @@ def _turns(init: str, condition: str, advance: str) -> int | None:
     if relation not in ("<", "<="):
         return None
     turns = max(0, -(-(bound - first + (relation == "<=")) // step))
-    if begins[1] == "uint" and sign == "-" and first + turns * step > 0:
+    if unsigned and sign == "-" and first + turns * step > 0:
         return None  # below zero it begins again at the other end
     return turns

@@ -12,7 +12,8 @@ import hashlib
 import json
 import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +43,8 @@ class Journal:
     Attributes:
         count: calls so far.
         arrived: called when the last entry of the earlier run was answered.
-        changed: told what is not as it was in the earlier run; by default it raises checkpoint-mismatch.
+        changed: told what is not as it was in the earlier run; by default it raises checkpoint-mismatch. Where it does
+            not, the journal goes on with what is there now.
     """
 
     #: Bytes of packed entries behind which nothing more is noted, and no run can go on from here.
@@ -51,16 +53,17 @@ class Journal:
     def __init__(self) -> None:
         self._packed: list[bytes] = []
         self._recent: list[Entry] = []
+        self._earlier: deque[bytes] = deque()  # of the earlier run, still packed
         self._to_answer: deque[Entry] = deque()
-        self._answered = 0  # of the packed ones, those that were taken to be answered from
+        self._failed: FluidError | None = None
         self._size = self._engines = self.count = 0
         self.arrived: Callable[[], None] = _nothing
         self.changed: Callable[[str], None] = _refuse
 
     @property
     def is_replaying(self) -> bool:
-        """Whether calls are answered from the earlier run."""
-        return bool(self._to_answer)
+        """Whether calls are answered from the earlier run, or are to be and cannot."""
+        return bool(self._to_answer) or self._failed is not None
 
     @property
     def is_full(self) -> bool:
@@ -75,8 +78,8 @@ class Journal:
     def replay(self, packed: Sequence[bytes]) -> None:
         """Answer by what another journal has packed. Raises ValueError for what is none."""
         for some in packed:
-            self.count += len(_unpacked(some))  # all of it is looked at before any of it is believed
-        self._packed, self._size = list(packed), sum(map(len, packed))
+            _unpacked(some)  # all of it is looked at before any of it is believed
+        self._earlier.extend(packed)
         self._take_more()
 
     def of_engine(self) -> EngineJournal:
@@ -90,23 +93,54 @@ class Journal:
         Raises:
             FluidError: of `compute`; `checkpoint-mismatch` where the earlier run had another call here.
         """
-        if not self._to_answer:
+        if not self.is_replaying:
             return self._compute(call, compute)
-        expected, answer, raised = self._to_answer[0]
-        if call != expected:
-            raise mismatch([f'the script asks for "{call}", where it asked for "{expected}"'])
-        self._to_answer.popleft()
-        self._take_more()
-        if not self._to_answer:
-            self.arrived()
+        with self._for_good():
+            answer, raised = self._expect(call)
+            self._answer(call, answer, raised)
         if raised is not None:
             raise FluidError(*(Diagnostic(str(code), str(message), hint=hint) for code, message, hint in raised))
         return answer
 
+    def same(self, call: str, value: str, what: str) -> None:
+        """As `EngineJournal.same`."""
+        if not self.is_replaying:
+            self._note(call, value, None)
+            return
+        with self._for_good():
+            was, _ = self._expect(call)
+            if was != value:
+                self.changed(what)
+            self._answer(call, value, None)
+
+    @contextmanager
+    def _for_good(self) -> Iterator[None]:
+        """A script that catches what is raised in here hears it again from each call: half resumed, nothing goes on."""
+        if self._failed is not None:
+            raise self._failed
+        try:
+            yield
+        except FluidError as error:
+            self._failed = error
+            raise
+
+    def _expect(self, call: str) -> tuple[Any, list[list[str | None]] | None]:
+        """What the earlier run heard and what was raised, where it made the same call."""
+        expected, answer, raised = self._to_answer[0]
+        if call != expected:
+            raise mismatch([f'the script asks for "{call}", where it asked for "{expected}"'])
+        self._to_answer.popleft()
+        return answer, raised
+
+    def _answer(self, call: str, answer: Any, raised: list[list[str | None]] | None) -> None:
+        self._note(call, answer, raised)
+        self._take_more()
+        if not self._to_answer:
+            self.arrived()
+
     def _take_more(self) -> None:
-        while not self._to_answer and self._answered < len(self._packed):
-            self._to_answer.extend(_unpacked(self._packed[self._answered]))
-            self._answered += 1
+        while not self._to_answer and self._earlier:
+            self._to_answer.extend(_unpacked(self._earlier.popleft()))
 
     def _compute(self, call: str, compute: Callable[[], Answer]) -> Answer:
         try:
@@ -130,11 +164,13 @@ class Journal:
         if self._recent:
             self._packed.append(zlib.compress(json.dumps(self._recent).encode(), 1))
             self._size += len(self._packed[-1])
-            self._answered = len(self._packed)
             self._recent = []
 
     def check_end(self) -> None:
-        """Raises FluidError checkpoint-mismatch where the script has ended and the earlier run went on."""
+        """Raises FluidError checkpoint-mismatch where the script has ended and the earlier run went on, and what a
+        script has caught that could not be resumed."""
+        if self._failed is not None:
+            raise self._failed
         if self._to_answer:
             raise mismatch([f'the script ends where it asked for "{self._to_answer[0][0]}"'])
 
@@ -161,7 +197,7 @@ class EngineJournal:
 
     def ask(self, call: str, compute: Callable[[], Answer]) -> Answer | Any:
         """As `Journal.ask`."""
-        return self._journal.ask(f"{self._number} {call}" if self._number else call, compute)
+        return self._journal.ask(self._named(call), compute)
 
     def same(self, call: str, value: str, what: str) -> None:
         """Take note of something that the run reads, such as a digest; `what` is changed where it is another one now.
@@ -169,8 +205,10 @@ class EngineJournal:
         Raises:
             FluidError: as `Journal.changed` does.
         """
-        if self.ask(call, lambda: value) != value:
-            self._journal.changed(what)
+        self._journal.same(self._named(call), value, what)
+
+    def _named(self, call: str) -> str:
+        return f"{self._number} {call}" if self._number else call
 
 
 def file_digest(path: Path) -> str:

@@ -359,8 +359,10 @@ class Part:
 
     def close(self) -> None:
         """Release everything; nothing may be under way."""
-        self.library.save()
-        self._opened.close()
+        try:
+            self.library.save()
+        finally:
+            self._opened.close()
 
 
 def bricks(values: npt.NDArray[Any], leaves: npt.NDArray[np.int32], edge: int) -> npt.NDArray[Any]:

@@ -37,7 +37,7 @@ from .reduction import LeafReduction, combined
 from .run_memory import RunMemory
 from .slab import HALO_STEP, Slab, cut
 from .solver import Solver
-from .solvers import Solvers
+from .solvers import Solvers, check_background
 from .stages import Stages
 from .status import Findings, Moment
 from .status_source import FIRST_WORD
@@ -59,7 +59,6 @@ class Simulation:
         carrier: joins the parts of several processes; all of them make the same calls.
         cancelled: asked while waiting.
         careful: as `Execution` has it.
-
         note: told what kernels noticed that does not stop the run.
 
     Raises:
@@ -180,22 +179,23 @@ class Simulation:
     def add_solver(self, solver: Solver) -> None:
         """Make room for a solver in the plan. Raises FluidError `domain-too-large`."""
         topology = (self._whole or self.parts[0]).topology
-        if self.leaves is not None and any(solver.unknown.background):
-            message = f'"{solver.unknown.name}" has another background than 0, and "{solver.definition.name}" finds it.'
-            hint = "Outside the active leaves of a sparse domain a solver takes 0; declare the field with 0."
-            raise fail("bad-argument", message, hint)
-        if self._storage.slabs and can_be_cut(solver, self.domain.size):
-            self._widen(HALO)
-            every, compiler = self.every_part, self._compiler
-            poisson = SlabPoisson(every, self._whole, self.halos, compiler, solver, self.domain.size)
-            self.solvers.add_slabs(poisson)
-        else:
-            if self.carrier.rank == 0:
-                self.solvers.add(solver, self.domain.at(solver.unknown.resolution).size, topology)
-            if self._whole is not None:
-                for field in solver.fields:
-                    self._whole.want(field)
-        self.memory.check()
+        if self.leaves is not None:
+            check_background(solver)
+        with ExitStack() as refused:  # what does not fit leaves nothing in the plan
+            refused.callback(self.solvers.drop, solver)
+            if self._storage.slabs and can_be_cut(solver, self.domain.size):
+                self._widen(HALO)
+                every, compiler = self.every_part, self._compiler
+                poisson = SlabPoisson(every, self._whole, self.halos, compiler, solver, self.domain.size)
+                self.solvers.add_slabs(poisson)
+            else:
+                if self.carrier.rank == 0:
+                    self.solvers.add(solver, self.domain.at(solver.unknown.resolution).size, topology)
+                if self._whole is not None:
+                    self._whole.want(solver)
+                    refused.callback(self._whole.drop, solver)
+            self.memory.check()
+            refused.pop_all()
 
     def realize(self) -> bool:
         """Allocate and fill what is declared and not yet there. True when anything was."""

@@ -18,7 +18,7 @@ from .address import Boundary
 from .domain import Domain
 from .leaves import LEAF
 
-__all__ = ["HALO_STEP", "Slab", "cut"]
+__all__ = ["HALO_STEP", "Slab", "check_count", "cut"]
 
 #: Halos grow by whole numbers of so many voxels: a plane of a field with a quarter of the resolution.
 HALO_STEP = 4
@@ -96,6 +96,22 @@ class Slab:
         return found
 
 
+def _leaf_planes(domain: Domain) -> int:
+    return -(-domain.size[0] // LEAF)
+
+
+def check_count(domain: Domain, devices: int) -> None:
+    """Raises FluidError `too-many-devices` when there are fewer leaf planes than devices."""
+    planes = _leaf_planes(domain)
+    if devices > planes:
+        raise fail(
+            "too-many-devices",
+            f'"gpu_count" is {devices}, and a domain of {domain.size[0]} voxels along x has {planes} '
+            f"slab{'s' * (planes != 1)} of {LEAF} planes to share.",
+            f"Use at most {planes}, or a domain that is longer along x.",
+        )
+
+
 def cut(domain: Domain, weights: Sequence[float], halo: int, load: Sequence[float] | None = None) -> list[Slab]:
     """A slab for each device.
 
@@ -105,16 +121,10 @@ def cut(domain: Domain, weights: Sequence[float], halo: int, load: Sequence[floa
         load: work in each leaf plane; None: the same in all.
 
     Raises:
-        FluidError: `too-many-devices` when there are fewer leaf planes than devices.
+        FluidError: `too-many-devices`.
     """
-    count = -(-domain.size[0] // LEAF)
-    if len(weights) > count:
-        raise fail(
-            "too-many-devices",
-            f'"gpu_count" is {len(weights)}, and a domain of {domain.size[0]} voxels along x has {count} '
-            f"slab{'s' * (count != 1)} of {LEAF} planes to share.",
-            f"Use at most {count}, or a domain that is longer along x.",
-        )
+    count = _leaf_planes(domain)
+    check_count(domain, len(weights))
     work = np.ones(count) if load is None else np.asarray(load, np.float64) + 1e-9
     done = np.concatenate([[0.0], np.cumsum(work)]) / work.sum()
     share = np.cumsum(weights) / np.sum(weights)

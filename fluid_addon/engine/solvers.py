@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from ..diagnostics import fail
 from ..gpu.compiler import Compiler
 from ..gpu.device import Device
 from ..gpu.execution import Execution
@@ -18,7 +19,15 @@ from .poisson_slabs import SlabPoisson
 from .solver import Solved, Solver
 from .topology import Topology
 
-__all__ = ["Solvers"]
+__all__ = ["Solvers", "check_background"]
+
+
+def check_background(solver: Solver) -> None:
+    """Raises FluidError `bad-argument` for a solver of a sparse domain whose unknown is not 0 outside."""
+    if any(solver.unknown.background):
+        message = f'"{solver.unknown.name}" has another background than 0, and "{solver.definition.name}" finds it.'
+        hint = "Outside the active leaves of a sparse domain a solver takes 0; declare the field with 0."
+        raise fail("bad-argument", message, hint)
 
 
 class Solvers:
@@ -39,6 +48,10 @@ class Solvers:
     def add_slabs(self, poisson: SlabPoisson) -> None:
         """A solver whose finest grid lies in the slabs of several devices."""
         self._poisson[poisson.solver.definition.name] = poisson
+
+    def drop(self, solver: Solver) -> None:
+        """Be without a solver again, for which nothing was allocated."""
+        self._poisson.pop(solver.definition.name, None)
 
     def of_slabs(self, name: str) -> bool:
         """Whether a solver works on the slabs as they are, on all ranks."""

@@ -30,6 +30,7 @@ class _Stage:
     interior: list[Encoded]
     exchange: Exchange | None
     fronts: dict[str, int]
+    written: frozenset[str]  # the fields whose halos are out of date once it has run
 
 
 class Stages:
@@ -101,8 +102,7 @@ class Stages:
         if stage.plan.looked_at and (missing := self.halos.overrun()):
             self._widen(self.parts[0].slab.halo + missing)
             return False
-        for stretch in stage.plan.stretches:
-            self.halos.fresh.difference_update(stretch.stencil.writes_fields)
+        self.halos.fresh -= stage.written
         self._set_fronts(stage.fronts)
         return True
 
@@ -152,7 +152,8 @@ class Stages:
             if plan.interior:
                 interior.append(part.execution.encode(record(f"{name}: interior", plan.interior, part, fields)))
             encoded.append(part.execution.encode(record(name, plan.stretches, part, fields)))
-        return _Stage(plan, encoded, interior, exchange, self._fronts())
+        written = frozenset(chain.from_iterable(stretch.stencil.writes_fields for stretch in plan.stretches))
+        return _Stage(plan, encoded, interior, exchange, self._fronts(), written)
 
     def forget(self) -> None:
         """Drop what is recorded; it is recorded anew when it is next run."""

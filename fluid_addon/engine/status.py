@@ -112,13 +112,15 @@ class Status:
 
     def _make(self, words: int) -> None:
         size = words * _WORD.itemsize
-        self._seen, self._noted = b"\xff" * size, set()
-        self.buffer = self._kept(Buffer(self._device, "status", size))
-        self._execution.repeat(self.buffer, CLEAR.to_bytes(4, "little"))
+        buffer = self._kept(Buffer(self._device, "status", size))
+        self._execution.repeat(buffer, CLEAR.to_bytes(4, "little"))
+        copies = []
         for number in range(IN_FLIGHT):
             host = self._kept(Buffer(self._device, f"status {number}", size, Residence.READBACK))
-            copy = Recording("status", [Copy(self.buffer, host, size)])
-            self._copies.append(_Copy(host, self._execution.encode(copy)))
+            copies.append(_Copy(host, self._execution.encode(Recording("status", [Copy(buffer, host, size)]))))
+        self._forget_copies()  # not before: where memory is refused, what was there is still whole
+        self.buffer, self._copies = buffer, copies
+        self._seen, self._noted = b"\xff" * size, set()
 
     def _kept(self, buffer: Buffer) -> Buffer:
         self._buffers.append(buffer)
@@ -140,7 +142,6 @@ class Status:
         self._look_at_all()
         words = self.buffer.size // _WORD.itemsize
         if len(self._watches) > words:
-            self._forget_copies()
             self._make(1 << (len(self._watches) - 1).bit_length())
 
     def look_ahead(self) -> list[Finding]:

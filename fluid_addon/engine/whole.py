@@ -14,6 +14,7 @@ from .field import Field
 from .leaves import LeafBox
 from .part import Part
 from .slab import Slab
+from .solver import Solver
 from .topology import Topology
 
 __all__ = ["Journeys", "Whole"]
@@ -66,7 +67,7 @@ class Whole(Part):
         self.device, self.library, self.execution = first.device, first.library, first.execution
         self.kernels, self.buffers = {}, {}
         self._probe, self.overrun, self.topology = None, None, None
-        self._fields: dict[str, Field] = {}
+        self._wanted: dict[str, list[Field]] = {}  # by the solvers that want them
         with ExitStack() as opened:
             opened.callback(self._close_buffers)
             if self.storage.sparse:
@@ -75,9 +76,17 @@ class Whole(Part):
                 opened.callback(self.topology.close)
             self._opened = opened.pop_all()
 
-    def want(self, field: Field) -> None:
-        """Have room for a field."""
-        self._fields[field.name] = field
+    @property
+    def _fields(self) -> dict[str, Field]:
+        return {field.name: field for fields in self._wanted.values() for field in fields}
+
+    def want(self, solver: Solver) -> None:
+        """Have room for a solver's fields."""
+        self._wanted[solver.definition.name] = solver.fields
+
+    def drop(self, solver: Solver) -> None:
+        """Have none for a solver that is not to be; nothing was allocated for it."""
+        self._wanted.pop(solver.definition.name, None)
 
     def stored(self, _fields: Mapping[str, Field]) -> list[tuple[Field, int]]:
         return [(field, 1) for field in self._fields.values()]

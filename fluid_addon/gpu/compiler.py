@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -69,6 +70,12 @@ class Compiler:
         for name in sorted(headers):
             digest.update(f"{name}\0{headers[name]}\0".encode())
         self._base = digest
+
+    def prepare(self) -> None:
+        """Let the compiler start where shaders will have to be compiled: nothing is in the cache."""
+        with suppress(CompilerLostError, OSError):  # the first shader says so
+            if self._cache is None or next(self._cache.glob("*.spv"), None) is None:
+                (self._process or shared_compiler()).start()
 
     def compile(
         self,

@@ -47,12 +47,18 @@ class CompilerProcess:
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
+        self._ready = False
         self._turn = threading.Lock()
 
     @property
     def pid(self) -> int | None:
         """Of the child, where there is one."""
         return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Let the child start, which takes it a while, ahead of the first shader. Raises CompilerLostError."""
+        with self._turn:
+            self._begun()
 
     def compile(self, source: str, headers: dict[str, str]) -> bytes:
         """SPIR-V of a shader.
@@ -93,6 +99,13 @@ class CompilerProcess:
             timer.cancel()
 
     def _started(self) -> subprocess.Popen[bytes]:
+        process = self._begun()
+        if not self._ready:
+            self._answer(process, START_SECONDS)
+            self._ready = True
+        return process
+
+    def _begun(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
             self._ending()  # it was ended between two shaders
         if self._process is None:
@@ -111,14 +124,13 @@ class CompilerProcess:
             except OSError as error:
                 self._errors.close()
                 raise CompilerLostError(f"could not be started: {error.strerror or error}") from error
-            self._answer(self._process, START_SECONDS)
         return self._process
 
     def _ending(self) -> str:
         """Bury the child; how it ended."""
         process, errors = self._process, self._errors
         assert process is not None and errors is not None, "there is a child to bury"
-        self._process = None
+        self._process, self._ready = None, False
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 with suppress(OSError):  # what was never sent
@@ -133,6 +145,11 @@ class CompilerProcess:
         words = _last_words(errors.read().decode("utf-8", "replace"))
         errors.close()
         return f"ended: {words}" if words else f"ended with code {code}"
+
+    def kill(self) -> None:
+        """End the child, if there is one, also over a shader. Only for a process that ends right after."""
+        if (process := self._process) is not None:
+            process.kill()
 
     def close(self) -> None:
         """End the child, if there is one."""

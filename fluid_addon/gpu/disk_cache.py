@@ -8,6 +8,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["default_cache_folder", "read_cached", "write_cached"]
@@ -56,4 +57,5 @@ def write_cached(folder: Path | None, name: str, content: bytes) -> None:
         part.write_bytes(_digest(name, content) + content)
         part.replace(folder / name)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            part.unlink()

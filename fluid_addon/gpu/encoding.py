@@ -14,7 +14,7 @@ from .device import Device
 from .kernel import KernelLibrary
 from .lifetime import Lifetime, Owned
 from .memory import Buffer, Residence
-from .pacing import is_paced, submissions
+from .pacing import is_paced, is_sure, submissions
 from .recording import Barrier, Command, Copy, CopyRegions, Dispatch, Recording
 from .refusal import refusals
 
@@ -30,6 +30,7 @@ class Encoded:
         submissions: a command buffer for each; None while it is not known how long the recording takes.
         ticket: of the last time that it was submitted; 0 before.
         too_long: one of its submissions was seen to take longer than it should.
+        unsure: it is cut by times that were taken only once.
     """
 
     def __init__(self, recording: Recording, owner: dict[Owned, None]) -> None:
@@ -38,6 +39,7 @@ class Encoded:
         self.submissions: list[Any] | None = None
         self.ticket = 0
         self.too_long = False
+        self.unsure = False
         self.offsets: _Offsets = {}
         self.descriptors: Any = None
         self.lifetime = Lifetime()
@@ -97,6 +99,7 @@ class Encoder:
         encoded.commands.close()
         encoded.too_long = False
         encoded.submissions = [self.commands(encoded, some) for some in submissions(encoded.recording)]
+        encoded.unsure = len(encoded.submissions) > 1 and not is_sure(encoded.recording)
 
     def commands(self, encoded: Encoded, commands: Iterable[Command]) -> Any:
         """A command buffer of some of the commands of a recording, or pieces of them, which it owns."""

@@ -16,7 +16,7 @@ from ..faults import fault
 from .binding import ffi, lib, vk
 from .device import Device
 from .encoding import Encoded, Encoder
-from .kernel import KernelLibrary
+from .kernel import Kernel, KernelLibrary
 from .lifetime import Lifetime, Owned, close_left
 from .memory import Buffer, Residence
 from .pacing import TOO_LONG_SECONDS, run_growing
@@ -153,7 +153,7 @@ class Execution:
         for each in (encoded, then):
             if each is None:
                 continue
-            if self._careful or each.submissions is None or each.too_long:
+            if self._careful or each.submissions is None or each.too_long or each.unsure:
                 if together:
                     self._queue(together, encoded)
                 together = []
@@ -200,16 +200,22 @@ class Execution:
     def _run_by_command(self, encoded: Encoded) -> None:
         """Run each command of a recording by itself, and find out how long its kernels take."""
         self.wait(self._ticket)
-        warm = encoded.ticket > 0
+        ran = {each.kernel for each in encoded.recording if isinstance(each, Dispatch) and encoded.ticket}
+        anew, times = encoded.too_long, dict[Kernel, float]()
         with refusals(self.device, f'"{encoded.name}"'):
             encoded.submissions = None
             encoded.commands.close()
             for command in encoded.recording:
                 if isinstance(command, Dispatch):
-                    run_growing(command, lambda piece: self._timed(encoded, piece), warm)
+                    seconds = run_growing(command, lambda piece: self._timed(encoded, piece), command.kernel in ran)
+                    ran.add(command.kernel)
+                    if seconds is not None:
+                        times[command.kernel] = max(seconds, times.get(command.kernel, 0.0))
                 elif not isinstance(command, Barrier):  # every submission begins with one
                     self._timed(encoded, command)
                 encoded.commands.close()
+            for kernel, seconds in times.items():
+                kernel.took(seconds, anew)
             if not self._careful:
                 self._encoder.fill(encoded)
 
@@ -353,7 +359,8 @@ class Execution:
                 return
             if result != vk.VK_TIMEOUT and self.device.refused is None:
                 lost_device(self.device, self._what_runs())
-            lost += self.device.refused is not None and self.device.refused.code == "device-lost"
+            known = self.device.refused is not None and self.device.refused.code == "device-lost"
+            lost += known or result != vk.VK_TIMEOUT  # it may be lost after it refused something else
 
     def close(self) -> None:
         """Wait for the queue and release everything that this execution made."""

@@ -25,15 +25,19 @@ class Kernel:
 
     Attributes:
         seconds_per_group: what a workgroup takes at most, as far as it was seen; None before a large dispatch has run.
+        sure: it was seen more than once.
     """
 
     def __init__(self, name: str, made: Future[Any], workgroup: tuple[int, int, int]) -> None:
         self.name, self._made, self.workgroup = name, made, workgroup
         self.seconds_per_group: float | None = None
+        self.sure = False
 
-    def took(self, seconds_per_group: float) -> None:
-        """It was seen to take so long."""
-        self.seconds_per_group = max(seconds_per_group, self.seconds_per_group or 0.0)
+    def took(self, seconds_per_group: float, anew: bool = False) -> None:
+        """It was seen to take so long; `anew`: it did otherwise before. The shorter time of several counts."""
+        known = None if anew else self.seconds_per_group
+        self.sure = known is not None
+        self.seconds_per_group = seconds_per_group if known is None else min(known, seconds_per_group)
 
     @property
     def pipeline(self) -> Any:

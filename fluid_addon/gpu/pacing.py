@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How recordings are cut so that no submission keeps a device for long: a desktop's watchdog resets it after 2 s.
 
-How long a kernel takes is found out when a recording with large dispatches runs for the first time: each command by
-itself, a dispatch in pieces that grow as long as they are quick. From then on what would take too long is cut, and what
-is cut is spread over several submissions; what is quick stays one command buffer. Workgroups do not know of each other,
-so pieces give the same bits as the whole.
+How long a kernel takes is found out when a recording with large dispatches, or very many, runs for the first time: each
+command by itself, a dispatch in pieces that grow as long as they are quick. From then on what would take too long is
+cut, and what is cut is spread over several submissions; what is quick stays one command buffer. Workgroups do not know
+of each other, so pieces give the same bits as the whole. What is cut is timed a second time, and the shorter time
+counts: the first one may be that of another program which had the device for a moment.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from .kernel import Kernel
 from .recording import Command, Copy, CopyRegions, Dispatch, Recording
 
-__all__ = ["TOO_LONG_SECONDS", "is_paced", "run_growing", "submissions"]
+__all__ = ["TOO_LONG_SECONDS", "is_paced", "is_sure", "run_growing", "submissions"]
 
 #: What a piece of a dispatch, and a submission, may take.
 PIECE_SECONDS = 0.25
@@ -24,6 +27,7 @@ SUBMISSION_SECONDS = 0.5
 TOO_LONG_SECONDS = 1.0
 
 LARGE = 1 << 16  # invocations of a dispatch from which on its kernel is timed before it runs in one piece
+MANY = 64 * LARGE  # invocations of a recording from which on kernels of small dispatches are timed as well
 FIRST = 1 << 13  # invocations of the first piece, which may be slow for being the first: drivers compile then
 GROWTH = 8
 SURE_SECONDS = 0.02  # pieces that take less say little: the way to the device and back is a part of it
@@ -31,7 +35,11 @@ COPIED_BYTES_PER_SECOND = 4e9  # over a slow bus
 
 
 def _cut_axis(dispatch: Dispatch) -> int:
-    """The slowest axis with more than one workgroup: cut there, workgroups keep the numbers that follow from places."""
+    """The slowest axis with more than one workgroup: cut there, workgroups keep the numbers that follow from places.
+
+    Kernels ask how many workgroups lie along the others, so one layer of them is the least that a piece can be, also
+    where a domain is flat and its layers are large.
+    """
     return max((axis for axis in range(3) if dispatch.groups[axis] > 1), default=0)
 
 
@@ -52,14 +60,29 @@ def _is_large(dispatch: Dispatch) -> bool:
     return _invocations(dispatch) >= LARGE
 
 
+def _decisive(recording: Recording) -> set[Kernel]:
+    """The kernels whose time decides how a recording is cut."""
+    dispatches = [command for command in recording if isinstance(command, Dispatch)]
+    together: Counter[Kernel] = Counter()
+    for dispatch in dispatches:
+        together[dispatch.kernel] += _invocations(dispatch)
+    if together.total() >= MANY:
+        return {kernel for kernel, invocations in together.items() if invocations >= LARGE}
+    return {dispatch.kernel for dispatch in dispatches if _is_large(dispatch)}
+
+
 def is_paced(recording: Recording) -> bool:
-    """Whether it is known how long the large dispatches of a recording take."""
-    large = (command for command in recording if isinstance(command, Dispatch) and _is_large(command))
-    return all(dispatch.kernel.seconds_per_group is not None for dispatch in large)
+    """Whether it is known how long a recording takes, as far as it may take long."""
+    return all(kernel.seconds_per_group is not None for kernel in _decisive(recording))
 
 
-def run_growing(dispatch: Dispatch, timed: Callable[[Dispatch], float], warm: bool) -> None:
-    """Run a dispatch in pieces, and let its kernel know how long they took.
+def is_sure(recording: Recording) -> bool:
+    """Whether no slow moment of the device stands for what a recording takes."""
+    return all(kernel.sure for kernel in _decisive(recording))
+
+
+def run_growing(dispatch: Dispatch, timed: Callable[[Dispatch], float], warm: bool) -> float | None:
+    """Run a dispatch in pieces. What a workgroup of it takes at most; None where that was not seen.
 
     Args:
         timed: runs a piece to its end; seconds.
@@ -80,10 +103,11 @@ def run_growing(dispatch: Dispatch, timed: Callable[[Dispatch], float], warm: bo
             bearable = max(bearable, count)
         size = max(1, min(bearable, GROWTH * count))
         done += count
-    if times:
-        slow = [seconds / groups for groups, seconds in times if seconds >= SURE_SECONDS]
-        mean = sum(seconds for _, seconds in times) / sum(groups for groups, _ in times)
-        dispatch.kernel.took(max([mean, *slow]))
+    if not times:
+        return None
+    slow = [seconds / groups for groups, seconds in times if seconds >= SURE_SECONDS]
+    mean = sum(seconds for _, seconds in times) / sum(groups for groups, _ in times)
+    return max([mean, *slow])
 
 
 def _seconds(command: Command) -> float:

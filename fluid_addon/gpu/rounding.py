@@ -8,31 +8,28 @@ is another kernel over slabs or leaves than over a dense domain, and has to give
 
 from __future__ import annotations
 
-import numpy as np
+from .spirv import Op, instructions, module_bytes, module_words
 
 __all__ = ["rounded_as_written"]
 
-_HEADER = 5  # words of a module before its first instruction
-_DECORATE, _MEMBER_DECORATE, _NO_CONTRACTION = 71, 72, 42
+_NO_CONTRACTION = 42
 #: FNegate, FAdd, FSub, FMul, FDiv, FRem, FMod, the products of vectors and matrices, and those of GLSL.std.450.
-_ARITHMETIC = frozenset((127, 129, 131, 133, 136, 140, 141, *range(142, 149), 12))
+_ARITHMETIC = frozenset((127, 129, 131, 133, 136, 140, 141, *range(142, 149), Op.EXT_INST))
+_LOOKED_AT = _ARITHMETIC | {Op.DECORATE, Op.MEMBER_DECORATE}
 
 
 def rounded_as_written(spirv: bytes) -> bytes:
     """A SPIR-V module with NoContraction for all of its float arithmetic."""
-    words = np.frombuffer(spirv, np.uint32).tolist()
-    place, found, annotations = _HEADER, set(), 0
-    decorated = set()
-    while place < len(words):
-        code, length = words[place] & 0xFFFF, words[place] >> 16
-        if code in (_DECORATE, _MEMBER_DECORATE):
-            annotations = annotations or place
-            if code == _DECORATE and words[place + 2] == _NO_CONTRACTION:
-                decorated.add(words[place + 1])
-        elif code in _ARITHMETIC:
-            found.add(words[place + 2])
-        place += length
+    words = module_words(spirv)
+    found, decorated, annotations = set(), set(), 0
+    for code, operands, place in instructions(words, _LOOKED_AT):
+        if code in _ARITHMETIC:
+            found.add(operands[1])
+            continue
+        annotations = annotations or place
+        if code == Op.DECORATE and operands[1] == _NO_CONTRACTION:
+            decorated.add(operands[0])
     if not annotations:
         return spirv
-    added = [word for result in sorted(found - decorated) for word in (3 << 16 | _DECORATE, result, _NO_CONTRACTION)]
-    return np.array([*words[:annotations], *added, *words[annotations:]], np.uint32).tobytes()
+    added = [word for result in sorted(found - decorated) for word in (3 << 16 | Op.DECORATE, result, _NO_CONTRACTION)]
+    return module_bytes([*words[:annotations], *added, *words[annotations:]])

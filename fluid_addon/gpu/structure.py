@@ -112,7 +112,7 @@ def structure_of(spirv: bytes) -> Structure:
         elif code == Op.EXTENSION:
             found.extensions.append(text_of(operands))
         elif code == Op.ENTRY_POINT:
-            found.entries.append(f"{text_of(operands[2:])}" if operands[0] == 5 else f"execution model {operands[0]}")
+            found.entries.append(text_of(operands[2:]) if operands[0] == 5 else f"execution model {operands[0]}")
         elif code == Op.DECORATE:
             decorations.setdefault(operands[0], {})[operands[1]] = operands[2] if len(operands) > 2 else 0
             if operands[1] == _BUILTIN:

@@ -32,6 +32,8 @@ class Timeline:
         """Wait so long at most; the VkResult: success, timeout, or an error. Several threads may wait at once."""
         if fault("device.slow"):
             return int(vk.VK_TIMEOUT)
+        if fault("device.gone"):
+            return int(vk.VK_ERROR_DEVICE_LOST)
         values = ffi.new("uint64_t[1]", [value])
         info = ffi.new("VkSemaphoreWaitInfo*")
         info.sType = vk.VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO

@@ -29,6 +29,7 @@ from ..volumes.checkpoint import (
     latest_checkpoint,
     open_checkpoint,
 )
+from ..volumes.grid_file import file_text
 from .request import RunRequest
 
 __all__ = ["Checkpoints", "Resumption", "bake_to_resume", "digest"]
@@ -47,16 +48,18 @@ def digest(text: str) -> str:
 
 
 def bake_to_resume(output: Path, name: str) -> Path:
-    """The newest bake of a script in a folder, if a run can go on in it. Raises FluidError checkpoint-missing."""
-    own = [bake for bake in bakes_in(output) if bake.name == name and not bake.problem]
-    if not own:
-        raise fail("checkpoint-missing", f'There is no bake of "{name}" in "{output}" to go on with.', _WITHOUT)
-    folder = own[-1].folder
-    if latest_checkpoint(folder) is None:
-        finished = Bake.open(folder).head.get("finished")
-        why = "is finished" if finished else "has no checkpoint"
-        raise fail("checkpoint-missing", f'The last bake of "{name}", "{folder}", {why}.', _WITHOUT)
-    return folder
+    """The newest bake of a script in a folder, if a run can go on in it. Raises FluidError checkpoint-missing.
+
+    A bake without a frame, of a run that failed at once, does not count: the one before it is the newest.
+    """
+    shown = file_text(name.encode("utf-8", "replace"))  # as a manifest is read
+    for bake in reversed([bake for bake in bakes_in(output) if bake.name == shown and not bake.problem]):
+        if latest_checkpoint(bake.folder) is not None:
+            return bake.folder
+        if bake.frames:
+            why = "is finished" if Bake.open(bake.folder).head.get("finished") else "has no checkpoint"
+            raise fail("checkpoint-missing", f'The last bake of "{name}", "{bake.folder}", {why}.', _WITHOUT)
+    raise fail("checkpoint-missing", f'There is no bake of "{name}" in "{output}" to go on with.', _WITHOUT)
 
 
 _WITHOUT = "Run it without --resume; the first checkpoint of a run comes after half a minute."
@@ -96,6 +99,7 @@ def choose(bake: Bake, last_frame: int | None, note: Callable[[str], None]) -> R
                 files = _files(found)
                 wrong = _wrong_file(bake, files)
                 if wrong is None:
+                    found.check_bytes()
                     return Resumption(summary, path, tuple(path for path, _, _ in files), found.run)
                 note(f"The checkpoint of frame {summary.frame} is passed over: {wrong}.")
         except FluidError as error:
@@ -134,7 +138,10 @@ class Checkpoints:
     """Makes the checkpoints of a run, and lets it go on from one.
 
     Args:
-        sources: the texts that the script has loaded so far, by name.
+        script: the text that runs.
+        sources: the texts of the modules that it has loaded so far, by name.
+        arrived: told once, where everything up to the checkpoint has matched: what the run goes on from, and whether
+            that is with changes.
         open_bake: the run's bake, made if need be, for a device.
         note: told what could not be done.
         emit: told of each checkpoint: (frame, bytes).
@@ -148,53 +155,48 @@ class Checkpoints:
         *,
         script: Callable[[], str],
         sources: Callable[[], Mapping[str, str]],
+        arrived: Callable[[Resumption, bool], None],
         open_bake: Callable[[], Bake],
         note: Callable[[str], None],
         emit: Callable[[int, int], None],
     ) -> None:
         self._request, self._journal, self._engines = request, journal, engines
-        self._script, self._sources, self._open_bake = script, sources, open_bake
-        self._note, self._emit = note, emit
+        self._script, self._sources = script, sources
+        self._arrived, self._open_bake, self._note, self._emit = arrived, open_bake, note, emit
         self._last, self._pause = time.monotonic(), request.checkpoint_seconds
         self._saved_at = 0  # calls in the journal
         self._gave_up = False
         self._resumption: Resumption | None = None
+        self._changes: dict[str, str] = {}  # accepted ones in words, by what has changed
         journal.arrived = self._arrive
-        self._accepted: set[str] = set()
-        if request.accept_changes:
-            journal.changed = self._accept
+        journal.changed = self._accept
 
     # ----- going on
 
-    def resume(self, bake: Bake) -> tuple[Resumption, Bake]:
-        """Prepare to go on in a bake, or in a copy of it where the artist accepts changes.
+    def resume(self, bake: Bake) -> Resumption:
+        """Prepare to go on from a bake: the script is answered by the journal of its run, up to the checkpoint.
 
         Raises:
-            FluidError: checkpoint-missing, checkpoint-mismatch, checkpoint-corrupt, disk-full, disk-error.
+            FluidError: checkpoint-missing, checkpoint-mismatch, checkpoint-corrupt.
         """
         chosen = choose(bake, self._request.last_frame, self._note)
-        differences = self._differences(chosen.run)
-        if differences and not self._request.accept_changes:
-            raise mismatch(differences)
-        if differences:
-            changes = "; ".join(differences)
-            self._note(f"The run goes on from frame {chosen.summary.frame} with changes, in a new bake: {changes}.")
-            head = {"script_hash": digest(self._script()), "details": self._request.details}
-            bake = bake.copy_to(Path(self._request.output), chosen.files, head)
+        self._accept(*self._differences(chosen.run))
         try:
             with open_checkpoint(chosen.path) as found:
                 self._journal.replay(_parted(found.array(_JOURNAL), chosen.run["journal"]))
         except (TypeError, ValueError) as error:
             raise corrupt(chosen.path, f"its journal cannot be read ({error})") from error
+        if not self._journal.is_replaying:
+            raise corrupt(chosen.path, "its journal is empty")
         self._resumption = chosen
-        return chosen, bake
+        return chosen
 
-    def _accept(self, what: str) -> None:
-        """A change that shows while the script is answered by the journal."""
-        told = what.partition(" in frame ")[0]
-        if told not in self._accepted:
-            self._accepted.add(told)
-            self._note(f"The run goes on with changes: {what}.")
+    def _accept(self, *changes: str) -> None:
+        """Take changes in, or refuse them all. An object is told of once, with its first frame."""
+        if changes and not self._request.accept_changes:
+            raise mismatch(changes)
+        for change in changes:
+            self._changes.setdefault(change.partition(" in frame ")[0], change)
 
     def _own(self) -> dict[str, Any]:
         """What a run has to have in common with the one that it goes on with."""
@@ -221,10 +223,9 @@ class Checkpoints:
         """The script has come to where the checkpoint was made."""
         chosen = self._resumption
         assert chosen is not None, "or nothing would be replayed"
-        changed = [name for name, was in chosen.run["sources"].items() if self._texts().get(name, was) != was]
-        if changed and not self._request.accept_changes:
-            listed = ", ".join(f'"{name}"' for name in sorted(changed))
-            raise mismatch([f"the module {listed} was changed"])
+        before, now = chosen.run["sources"], self._texts()
+        changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+        self._accept(*(f'the module "{name}" was changed' for name in changed))
         with open_checkpoint(chosen.path) as found:
             try:
                 for number, (engine, state) in enumerate(zip(self._engines, chosen.run["engines"], strict=True)):
@@ -234,6 +235,10 @@ class Checkpoints:
         device = self._engines[0].device if self._engines else ""
         if device != chosen.run["device"]:
             self._note(f'The run goes on on "{device}"; it began on "{chosen.run["device"]}", which rounds otherwise.')
+        if self._changes:
+            changes = "; ".join(self._changes.values())
+            self._note(f"The run goes on from frame {chosen.summary.frame} with changes, in a new bake: {changes}.")
+        self._arrived(chosen, bool(self._changes))
         self._last = time.monotonic()
         self._saved_at = self._journal.count
 

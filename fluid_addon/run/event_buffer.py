@@ -23,6 +23,8 @@ class EventBuffer:
     BYTES = 64 << 20
     #: As many are taken at once, so that whoever draws a window in between is not held up.
     AT_ONCE = 2_000
+    #: Seconds of one wait: on Windows, a Ctrl-C is heard in between alone.
+    LOOK_EVERY = 0.2
 
     def __init__(self) -> None:
         self._events: deque[tuple[Event, int]] = deque()
@@ -63,7 +65,8 @@ class EventBuffer:
     def next(self) -> Event:
         """The next event, waited for."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._events))
+            while not self._changed.wait_for(lambda: bool(self._events), self.LOOK_EVERY):
+                pass
             event = self._pop()
             self._changed.notify_all()
             return event

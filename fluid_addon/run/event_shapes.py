@@ -2,11 +2,12 @@
 """What an event of a worker has to look like before anything on this side of the pipe touches it.
 
 A worker that a driver or a script has broken may send anything. Whoever shows a run may then rely on the keys that
-`events` lists, and on their types.
+`events` lists, and on their types; and numbers are finite.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import NoneType
 from typing import Any
@@ -35,6 +36,7 @@ SHAPES: dict[str, dict[str, Types]] = {
     "memory": {"table": str, "bytes": _NUMBER, "device": str, "parts": list},
     "bake": {"folder": str},
     "reading": {"path": _TEXT_OR_NOT},
+    "writing": {"path": _TEXT_OR_NOT},
     "progress": {
         "frame": int,
         "frames": _COUNT_OR_NOT,
@@ -72,6 +74,7 @@ _MEMBERS: dict[str, tuple[str, dict[str, Types]]] = {
             "text": str,
         },
     ),
+    "memory": ("parts", {"device": str, "bytes": _NUMBER}),
     "parameters": (
         "parameters",
         {
@@ -105,10 +108,31 @@ def check_event(message: Mapping[str, Any]) -> Event:
         key = "files" if kind == "finished" else "objects"
         if not all(isinstance(member, str) for member in message[key]):
             raise ProtocolError(f'an event "{kind}" with a wrong "{key}"')
+    if kind == "domain" and not _is_box(message["box"]):
+        raise ProtocolError('an event "domain" with a wrong "box"')
+    if kind == "finished" and message["exchange"] is not None:
+        _check(kind, message["exchange"], {"seconds": _NUMBER, "bytes": _NUMBER})
     return dict(message)
 
 
 def _check(kind: str, found: Mapping[str, Any], shape: Mapping[str, Types]) -> None:
     for key, types in shape.items():
-        if key not in found or not isinstance(found[key], types):
+        value = found.get(key)
+        wrong_number = isinstance(value, (int, float)) and not _is_finite(value)
+        if key not in found or not isinstance(value, types) or wrong_number:
             raise ProtocolError(f'an event "{kind[:40]}" with a wrong "{key}"')
+
+
+def _is_finite(number: float) -> bool:
+    """Also of an integer, which may be too large for a float."""
+    return abs(number) <= sys.float_info.max
+
+
+def _is_box(corners: list[Any]) -> bool:
+    """Whether these are two corners of three numbers each."""
+    return len(corners) == 2 and all(
+        isinstance(corner, list)
+        and len(corner) == 3
+        and all(isinstance(number, (int, float)) and _is_finite(number) for number in corner)
+        for corner in corners
+    )

@@ -13,6 +13,7 @@
 | memory | table, bytes, device, parts: list of {device, bytes}, one for each part of the domain |
 | bake | folder |
 | reading | path: the grid file that is being read now, or null afterwards |
+| writing | path: the frame that is being written now, or null afterwards |
 | progress | frame, frames (or null), time, mcells_per_second, leaves (active ones, or null), seconds_left (or null) |
 | frame | path, frame, bytes |
 | checkpoint | frame, bytes |

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..diagnostics import Kind
 from ..volumes.atomic import remove_parts
@@ -17,6 +17,8 @@ __all__ = ["on_interrupt"]
 
 #: Seconds that Python's main thread has to notice a signal. It cannot while a library or Lua's C code holds it.
 PATIENCE = 1.0
+#: What it says then to the thread that watches, behind the numbers of signals that have arrived by then.
+_HEARD = 0
 
 
 @contextmanager
@@ -28,17 +30,25 @@ def on_interrupt(action: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = threading.Event()
-
-    def hear(*_: object) -> None:
-        heard.set()
-        action()
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     told, tells = socket.socketpair()
     tells.setblocking(False)
+    acting = False
+
+    def hear(*_: object) -> None:
+        nonlocal acting
+        with suppress(BlockingIOError):
+            tells.send(bytes([_HEARD]))
+        if acting:
+            return  # a second one: what the action holds, such as a lock, must not be asked for inside of it
+        acting = True
+        try:
+            action()
+        finally:
+            acting = False
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     told_before = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
-    watch = threading.Thread(target=_end_if_unheard, args=(told, heard), name="signals", daemon=True)
+    watch = threading.Thread(target=_end_if_unheard, args=(told,), name="signals", daemon=True)
     watch.start()
     try:
         yield
@@ -52,8 +62,17 @@ def on_interrupt(action: Callable[[], None]) -> Iterator[None]:
         told.close()
 
 
-def _end_if_unheard(told: socket.socket, heard: threading.Event) -> None:
-    while numbers := told.recv(64):
-        if {signal.SIGINT, signal.SIGTERM} & set(numbers) and not heard.wait(PATIENCE):
+def _end_if_unheard(told: socket.socket) -> None:
+    """Follow the numbers of signals, written as they arrive, and what the main thread says to them."""
+    unheard = False
+    while True:
+        told.settimeout(PATIENCE if unheard else None)
+        try:
+            numbers = told.recv(64)
+        except TimeoutError:
             remove_parts()
             os._exit(Kind.CANCELLED.value)
+        if not numbers:
+            return
+        for number in numbers:
+            unheard = number != _HEARD and (unheard or number in (signal.SIGINT, signal.SIGTERM))

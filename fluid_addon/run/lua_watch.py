@@ -22,6 +22,6 @@ def stalled_script() -> FluidError | None:
         limits = context.limits
         if limits is not None and limits.silent_for > limits.seconds + GRACE:
             message = f"The script did not come out of a function of Lua within {limits.seconds:g} seconds."
-            hint = "Is there a pattern with several repetitions, or a sort of a long list? --lua-seconds allows more."
+            hint = "Is there a pattern with many repetitions, or text of many megabytes? --lua-seconds allows more."
             return fail("lua-timeout", message, hint).at(context.seen_at())
     return None

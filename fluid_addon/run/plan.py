@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict
 
 from ..diagnostics import FluidError, fail
@@ -15,9 +16,11 @@ from .session import look_through
 __all__ = ["plan_json", "plan_script", "plan_text"]
 
 
-def plan_script(request: RunRequest) -> tuple[list[FluidError], list[RunPlan]]:
+def plan_script(request: RunRequest, cancel: threading.Event) -> tuple[list[FluidError], list[RunPlan]]:
     """The problems of a script, and where there are none the plans of its engines; nothing is computed."""
-    problems, session = look_through(request)
+    problems, session = look_through(request, cancel)
+    if cancel.is_set():
+        return [fail("cancelled", "The plan was cancelled.")], []
     if problems:
         return problems, []
     try:

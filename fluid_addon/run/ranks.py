@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A run in several processes: the first one runs the script, and the others follow the calls of its engines.
 
-`pairs` visits a table in another order in every process, so a script that ran in all of them would soon drift apart.
+A script that ran in all of them would have to find the same everywhere to take every turn alike: values of voxels, of
+which each process has a part, and files of machines that are not the same.
 """
 
 from __future__ import annotations

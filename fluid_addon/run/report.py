@@ -10,7 +10,7 @@ from importlib import metadata
 from .. import VERSION
 from ..diagnostics import FluidError
 from ..gpu.device import choose, list_devices
-from .session import last_log
+from .run_log import last_log
 
 __all__ = ["report"]
 

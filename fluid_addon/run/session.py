@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +19,19 @@ from ..engine.journal import Journal
 from ..gpu.disk_cache import default_cache_folder
 from ..script.context import LuaContext
 from ..script.parameters import Parameters
+from ..script.sources import read_source, source_from_text
 from ..volumes.bake import Bake
 from ..volumes.scene_meshes import SceneMeshes
-from .checkpoints import Checkpoints, digest
+from .checkpoints import Checkpoints, Resumption, digest
 from .events import Emit, Event, Progress, error_event
 from .ranks import Leader
 from .request import RunRequest
+from .run_log import with_log
 
-__all__ = ["check_script", "last_log", "look_through", "run_check", "run_script"]
+__all__ = ["check_script", "look_through", "run_check", "run_script"]
 
 #: A check looks at a script for this long; loops that wait for the simulation never end in it.
 CHECK_SECONDS = 20.0
-
-
-def last_log() -> Path:
-    """The log of the last run on this machine."""
-    return default_cache_folder() / "last_run.log"
 
 
 class _Session:
@@ -55,8 +56,9 @@ class _Session:
             request,
             self.journal,
             self.engines,
-            script=self.source,
-            sources=self.modules,
+            script=lambda: self.source,
+            sources=lambda: self.context.modules,
+            arrived=self.go_on,
             open_bake=lambda: self.open_bake(self.engines[0].device),
             note=self.note,
             emit=lambda frame, size: emit({"event": "checkpoint", "frame": frame, "bytes": size}),
@@ -107,41 +109,45 @@ class _Session:
         return engine
 
     def tell_domain(self) -> None:
-        """Where the script's first domain lies."""
+        """Where the script's first domain lies, if anything can lie there."""
         if self.engines:
             low, high = self.engines[0].domain.world_box
-            self.emit({"event": "domain", "box": [list(low), list(high)]})
+            if all(map(math.isfinite, (*low, *high))):  # not with voxels of 1e308 units
+                self.emit({"event": "domain", "box": [list(low), list(high)]})
 
     def open_bake(self, device: str) -> Bake:
         if self.bake is None:
             self.bake = Bake.create(
-                Path(self.request.output),
-                self.request.bake_name,
-                script_hash=digest(self.source()),
-                parameters={d.name: self.parameters.value_at(d.name, 1) for d in self.parameters.declared},
-                device=device,
-                details=self.request.details,
+                Path(self.request.output), self.request.bake_name, device=device, **self.of_the_run()
             )
             self.emit({"event": "bake", "folder": str(self.bake.folder)})
         return self.bake
+
+    def of_the_run(self) -> dict[str, Any]:
+        """What the manifest of its bake says of it."""
+        return {
+            "script_hash": digest(self.source),
+            "parameters": {d.name: self.parameters.value_at(d.name, 1) for d in self.parameters.declared},
+            "details": self.request.details,
+        }
 
     @property
     def folder(self) -> Path:
         """Where modules and grid files of the script are looked for."""
         return self.request.script_folder
 
-    def source(self) -> str:
-        if self.request.source is not None:
-            return self.request.source
-        return self.path.read_text("utf-8", errors="replace")
+    @property
+    def name(self) -> str:
+        """What messages call the script."""
+        called = self.request.called if self.request.source is None else None
+        return self.request.script if called is None else called
 
-    def modules(self) -> dict[str, str]:
-        """The texts that the script has required so far, by name."""
-        return {
-            name: text
-            for name, text in self.context.texts.items()
-            if name not in (self.request.script, self.request.called)
-        }
+    @cached_property
+    def source(self) -> str:
+        """The text that runs. A file is read once: whoever saves it while it runs has another script."""
+        if self.request.source is not None:
+            return source_from_text(self.name, self.request.source).text
+        return read_source(self.path, self.name).text
 
     def find_object(self, name: str) -> None:
         self.meshes.check(name)
@@ -177,12 +183,15 @@ class _Session:
         Raises:
             FluidError: of any kind.
         """
+        source = self.source
         if self.request.resume is not None:
             self.resume(Path(self.request.resume))
-        if self.request.source is not None:
-            self.context.run_source(self.request.source, self.request.script)
-        else:
-            self.context.run_script(self.path, self.request.called)
+        try:
+            self.context.run_source(source, self.name)
+        except FluidError as error:
+            if error.kind is Kind.SCRIPT:
+                self.keep_exports()
+            raise
         self.journal.check_end()
         for engine in self.engines:
             engine.finish()
@@ -191,13 +200,28 @@ class _Session:
             if not self.bake.frames:  # it was made for a checkpoint
                 self.bake.free()
 
+    def keep_exports(self) -> None:
+        """Write what a script has exported before it went wrong; its own error is the one to tell."""
+        for engine in self.engines:
+            with suppress(FluidError):
+                engine.finish()
+
     def resume(self, folder: Path) -> None:
-        """Go on in a bake from its last checkpoint."""
+        """Begin to go on from the last checkpoint of a bake."""
         if self.leader is not None:
             hint = "Run it in one process; several devices of one machine can resume."
             raise fail("usage", "A run on several machines cannot go on from a checkpoint.", hint)
-        chosen, self.bake = self.checkpoints.resume(Bake.open_to_go_on(folder))
-        self.progress.resume(chosen.summary.frame)
+        self.bake = Bake.open_to_go_on(folder)
+        self.progress.resume(self.checkpoints.resume(self.bake).summary.frame)
+
+    def go_on(self, chosen: Resumption, changed: bool) -> None:
+        """Everything has matched up to the checkpoint, or was accepted as it is now: from here on files are written."""
+        assert self.bake is not None, "or nothing would be resumed"
+        if changed:
+            head = {"name": self.request.bake_name, "device": self.engines[0].device, **self.of_the_run()}
+            earlier = self.bake
+            self.bake = earlier.copy_to(Path(self.request.output), chosen.files, head, chosen.summary)
+            earlier.release()
         self.emit({"event": "bake", "folder": str(self.bake.folder)})
         self.emit({"event": "resumed", "frame": chosen.summary.frame, "files": len(chosen.files)})
 
@@ -237,7 +261,7 @@ def run_script(request: RunRequest, emit: Emit, cancel: threading.Event, leader:
         the exit code of the command line.
     """
     begun = time.monotonic()
-    logged = _with_log(emit)
+    logged = with_log(emit)
     logged({"event": "started", "script": request.script})
     session: _Session | None = None
 
@@ -312,6 +336,7 @@ def look_through(
 ) -> tuple[list[FluidError], _Session]:
     """Run a script with nothing computed. Returns its problems, and what was found out about it. All that is told on
     the way is which file is being read."""
+    request = replace(request, resume=None)  # nothing is computed, so there is nowhere to go on from
     cancel = cancel or threading.Event()
     problems: list[FluidError] = []
     over = threading.Event()  # the time is up, or the caller has seen enough
@@ -346,38 +371,3 @@ def look_through(
         done.set()
         session.context.close()
     return problems, session
-
-
-def _with_log(emit: Emit) -> Emit:
-    """Events go on, and into the log file that a bug report takes along."""
-    path = last_log()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("", "utf-8")
-    except OSError:
-        return emit
-    lock = threading.Lock()
-
-    def logged(event: Event) -> None:
-        emit(event)
-        line = _log_line(event)
-        if line:
-            with lock, path.open("a", encoding="utf-8") as log:
-                log.write(line + "\n")
-
-    return logged
-
-
-def _log_line(event: Event) -> str:
-    match event["event"]:
-        case "error":
-            return "\n".join(f"Lua Script Error: {item['text']}" for item in event["diagnostics"])
-        case "log" | "note":
-            return str(event["text"])
-        case "frame":
-            return f"wrote {event['path']} ({event['bytes']} bytes)"
-        case "started" | "bake" | "finished":
-            return " ".join(f"{key}={value}" for key, value in event.items() if key != "files")
-        case "memory":
-            return str(event["table"])
-    return ""

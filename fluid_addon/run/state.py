@@ -144,7 +144,7 @@ class RunState:
                 self.files = event["files"]
                 self.log.append(("note", f"The run goes on from frame {event['frame']}."))
             case "restarted":
-                self.restarted, self.files = event["text"], 0
+                self.restarted = event["text"]
                 self.files, self.checkpoint, self.resumes_from = 0, None, None  # until "resumed" says otherwise
                 self.log.append(("note", event["text"]))
             case "error":

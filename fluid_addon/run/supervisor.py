@@ -28,16 +28,21 @@ __all__ = ["WorkerRun"]
 TICK = 0.25
 #: Looks, of this process while it ran, without any sign of life. A computer that sleeps does not look.
 SILENT_TICKS = 120
-#: The same for a worker that uses the processor: a library may hold Python still while it writes a frame of gigabytes.
+#: The same for a worker that uses the processor, or waits for a disk: a library may hold Python still while it writes a
+#: frame of gigabytes.
 BUSY_TICKS = 2400
 BUSY = 0.1  # of a processor
 #: Seconds that a cancelled worker has to end by itself, and then to be gone before its end is told without it.
 CANCEL_SECONDS = 0.12
 GONE_SECONDS = 0.04
-#: Seconds that a worker has to end after its last message.
+#: Seconds between two looks at a cancelled worker.
+CANCEL_TICK = 0.01
+#: Seconds that a worker has to end after it has told its end, whatever it tells then.
 END_SECONDS = 1.0
 #: Seconds between a polite end and a kill, for a worker that does not answer.
 GRACE_SECONDS = 0.5
+
+_OUR_FAULT = "Finished frames are kept. Please report it, with what Copy Report gives."
 
 
 class WorkerRun:
@@ -60,10 +65,10 @@ class WorkerRun:
         self._request = _with_absolute_paths(request)
         self._events = EventBuffer()
         self._cancelled: float | None = None  # when
-        self._begun = False  # the worker has read its request
-        self._so_far = SoFar()
+        self._begun = False  # the worker has told an event, so it listens
+        self._so_far = SoFar(self._request)
         self._restarts = Restarts(self._request)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may ask for the end while this thread already ends it
         self._process = WorkerProcess(python, background=background)
         self._thread = threading.Thread(target=self._supervise, name="worker run", daemon=True)
         self._thread.start()
@@ -109,14 +114,29 @@ class WorkerRun:
     # ----- the thread that attends to the worker
 
     def _supervise(self) -> None:
+        """See to it that the end of the run is told, whatever happens; what workers leave can wait until then."""
+        code = Kind.WORKER.value
+        try:
+            code = self._code(self._attend_all())
+        except Exception as error:
+            message = f"The worker process was ended for a fault of this add-on: {error}."
+            self._tell(error_event(fail("worker-died", message, _OUR_FAULT)))
+            self._process.end()
+        finally:
+            self._tell(self._so_far.finished(code))
+            while self._process.wait(1.0) is None:
+                pass  # the system cannot end it yet, in the middle of a driver's or a disk's work
+            self._leave_nothing_of(self._process)
+
+    def _attend_all(self) -> int | None:
+        """Attend to one worker after the other. Returns the exit status of the last, None where it had to be ended."""
         request = self._request
         while True:
-            process = self._process
-            status = self._attend(process, request)
+            status = self._attend(self._process, request)
             again = None if self._cancelled is not None else self._restarts.after(self._so_far)
             if again is None:
                 break
-            process.close()
+            self._leave_nothing_of(self._process)
             request, event = again
             self._tell(event)
             self._so_far.start_again(keep_bake=request.resume is not None)
@@ -124,10 +144,12 @@ class WorkerRun:
                 break
         if self._restarts.held is not None:
             self._tell(self._restarts.held)
-        self._tell(self._so_far.finished(self._code(status)))
-        while process.wait(1.0) is None:
-            pass  # the system cannot end it yet, in the middle of a driver's or a disk's work
+        return status
+
+    def _leave_nothing_of(self, process: WorkerProcess) -> None:
         process.close()
+        if self._so_far.bake is not None and not self._so_far.is_finished:
+            remove_parts_of(Path(self._so_far.bake), process.pid)
 
     def _start_again(self) -> bool:
         with self._lock:
@@ -155,14 +177,11 @@ class WorkerRun:
         if status is None:
             process.end(GRACE_SECONDS if self._cancelled is None else 0.0)
             process.wait(END_SECONDS if self._cancelled is None else GONE_SECONDS)
-        if not self._so_far.is_finished:
-            if self._so_far.bake is not None:
-                remove_parts_of(Path(self._so_far.bake), process.pid)
-            if self._cancelled is None:
-                if problem is not None:
-                    self._tell(error_event(problem))
-                elif self._restarts.held is None and not self._so_far.said_why(status):
-                    self._tell(error_event(process.death(self._so_far.reading)))
+        if not self._so_far.is_finished and self._cancelled is None:
+            if problem is not None:
+                self._tell(error_event(problem))
+            elif self._restarts.held is None and not self._so_far.said_why(status):
+                self._tell(error_event(process.death(self._so_far.reading)))
         return status if problem is None else None
 
     def _listen(self, process: WorkerProcess) -> bool:
@@ -171,21 +190,23 @@ class WorkerRun:
         Raises:
             FluidError: worker-protocol, worker-stalled.
         """
-        silent, worked, over = 0, 0.0, 0
+        silent, worked = 0, 0.0
+        over: float | None = None  # when it told its end
         while True:
-            if self._cancelled is not None and time.monotonic() - self._cancelled >= CANCEL_SECONDS:
+            now = time.monotonic()
+            if self._cancelled is not None and now - self._cancelled >= CANCEL_SECONDS:
                 return False
+            if over is not None and now - over >= END_SECONDS:
+                return False  # a driver's own end holds it up
             try:
-                message = process.arrived.get(timeout=TICK if self._cancelled is None else 0.01)
+                message = process.arrived.get(timeout=TICK if self._cancelled is None else CANCEL_TICK)
             except queue.Empty:
                 worked = worked if silent else process.processor_seconds()
                 silent += self._cancelled is None
-                over += self._so_far.is_finished
-                if over * TICK >= END_SECONDS:
-                    return False  # a driver's own end holds it up
                 if silent >= SILENT_TICKS:
                     used = process.processor_seconds() - worked
-                    if used < BUSY * silent * TICK or silent >= BUSY_TICKS:
+                    idle = used < BUSY * silent * TICK and not self._so_far.is_at_disk
+                    if idle or silent >= BUSY_TICKS:
                         raise self._stalled(silent) from None
                 continue
             if message is None:
@@ -197,11 +218,13 @@ class WorkerRun:
             if message[1]:
                 silent = 0
                 self._take(*message)
+                if over is None and self._so_far.is_finished:
+                    over = time.monotonic()
 
     def _take(self, message: Event, size: int) -> None:
-        self._begun = True
         if "alive" in message:
             return
+        self._begun = True
         try:
             event = check_event(message)
             self._so_far.add(event)

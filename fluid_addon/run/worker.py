@@ -15,6 +15,7 @@ import time
 
 from ..diagnostics import FluidError, Kind
 from ..faults import fault
+from ..gpu.compiler_process import shared_compiler
 from ..volumes.atomic import remove_parts
 from .events import Event, error_event
 from .isolation import isolate, leave_folder
@@ -104,6 +105,7 @@ class _Teller:
     def _end(self, kind: Kind, problem: FluidError | None = None) -> None:
         remove_parts()
         leave_folder()
+        shared_compiler().kill()  # it may hang over a shader, and then does not notice that nobody waits any more
         if problem is not None:
             words = threading.Thread(target=self.tell, args=(error_event(problem),), daemon=True)
             words.start()

@@ -23,8 +23,8 @@ from .protocol import MessageWriter, ProtocolError, inheritable_handle, read_siz
 __all__ = ["WorkerProcess"]
 
 TAIL_BYTES = 4000
-#: Messages that are read and not attended to; then the pipe fills, and then the worker waits.
-UNREAD = 256
+#: Messages that are read and not attended to; then the pipe fills, and then the worker waits. Each may have 64 MiB.
+UNREAD = 2
 #: Seconds for threads that only wait for the end of a pipe whose other side is gone.
 THREAD_SECONDS = 1.0
 
@@ -44,12 +44,15 @@ class WorkerProcess:
     """
 
     def __init__(self, python: str = sys.executable, *, background: bool = False) -> None:
-        self._folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
         self.arrived: queue.Queue[Arrived] = queue.Queue(UNREAD)
         self._tail = b""
         self._over = threading.Event()
-        reading, writing = os.pipe()
-        try:
+        with contextlib.ExitStack() as kept, contextlib.ExitStack() as handed_on:
+            reading, writing = os.pipe()
+            kept.callback(os.close, reading)
+            handed_on.callback(os.close, writing)
+            self._folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
+            kept.callback(shutil.rmtree, self._folder, ignore_errors=True)
             handle = inheritable_handle(writing)
             self._process = subprocess.Popen(
                 child_command("fluid_addon.run.worker", str(handle), python=python),
@@ -63,12 +66,7 @@ class WorkerProcess:
                 creationflags=child_flags(background=background),
                 **_inherited(writing, handle),
             )
-        except BaseException:
-            os.close(reading)
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise
-        finally:
-            os.close(writing)
+            kept.pop_all()  # until `close`
         assert self._process.stdin and self._process.stdout, "asked for as pipes"
         self._events = os.fdopen(reading, "rb")
         self._said = self._process.stdout
@@ -87,17 +85,20 @@ class WorkerProcess:
 
     def begin(self, request: dict[str, Any]) -> None:
         """Hand the request over, without waiting until it is read: a large one does not fit into the pipe."""
-        thread = threading.Thread(target=self._write, args=(request,), name="worker request", daemon=True)
+        self._send(request)
+
+    def ask_to_end(self) -> None:
+        """Tell a worker that has read its request to stop, without waiting until it has heard."""
+        self._send({"cancel": True})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        thread = threading.Thread(target=self._write, args=(message,), name="worker request", daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def _write(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError, ValueError):  # a worker that is gone is said by its events
             self._writer.write(message)
-
-    def ask_to_end(self) -> None:
-        """Tell a worker that has read its request to stop."""
-        self._write({"cancel": True})
 
     def wake(self) -> None:
         """Let whoever waits for `arrived` look around."""
@@ -140,14 +141,22 @@ class WorkerProcess:
     def end(self, grace: float = 0.0) -> None:
         """End the worker and what it has started: ask the system politely first where there is a grace."""
         if grace and self._process.poll() is None:
-            self._process.terminate()
+            if sys.platform != "win32":
+                self._signal_all(signal.SIGTERM)
+            else:
+                self._process.terminate()
             self.wait(grace)
         if self._process.poll() is None:
             if sys.platform != "win32":
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self.pid, signal.SIGKILL)  # it leads a session of its own
+                self._signal_all(signal.SIGKILL)
             with contextlib.suppress(OSError):
                 self._process.kill()
+
+    def _signal_all(self, number: int) -> None:
+        """Only while the worker lives: it leads a session of its own, whose number may be another's afterwards."""
+        if sys.platform != "win32":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
 
     def death(self, reading: str | None = None) -> FluidError:
         """worker-died, with how it ended and what it said last. For a worker that is gone.

@@ -105,7 +105,7 @@ def take_arguments(call: Call, values: Sequence[Value]) -> dict[str, Any]:
     for name in given:
         if name not in options:
             hint = did_you_mean(name, options)
-            raise fail("unknown-option", f'"{printable(name[:80])}" is no option of {call.spelled}.', hint)
+            raise fail("unknown-option", f'"{name[:80]}" is no option of {call.spelled}.', hint)
     taken = {}
     for name, option in options.items():
         value = given.get(name)

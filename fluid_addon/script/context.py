@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -100,9 +101,9 @@ class LuaContext:
         return tuple(self._engines.values())
 
     @property
-    def texts(self) -> dict[str, str]:
-        """The script and the modules that it has loaded so far, by the names of their files; empty while none runs."""
-        return {source.file: source.text for source in self._sources}
+    def modules(self) -> dict[str, str]:
+        """The texts of the modules that the script has loaded so far, by names without the folders of this machine."""
+        return {name: source.text for name, source in itertools.islice(self._sources.chunks(), 1, None)}
 
     def place(self) -> Place | None:
         """The script's line whose call is being served, or was last; None while no script runs."""

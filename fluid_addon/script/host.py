@@ -22,7 +22,7 @@ from .parameters import Parameters
 from .places import code_origin, complete, refine
 from .printed import PrintedLines, Warnings
 from .sandbox import Limits, Scalar, spoken
-from .sources import Sources, SourceText, printable
+from .sources import Sources, SourceText
 
 __all__ = ["Engine", "Host", "vocabulary"]
 
@@ -189,7 +189,7 @@ class Host:
                 raise self._unknown(call, arguments)
 
     def _unknown(self, call: str, arguments: tuple[Scalar, ...]) -> FluidError:
-        name = printable(_text(arguments[0])[:80]) if arguments and isinstance(arguments[0], bytes) else ""
+        name = _text(arguments[0])[:80] if arguments and isinstance(arguments[0], bytes) else ""
         match call:
             case "unknown method":
                 hint = did_you_mean(name, [*METHODS, *PROPERTIES])

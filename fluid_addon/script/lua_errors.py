@@ -107,7 +107,7 @@ def runtime_error(outcome: Outcome, sources: Sources) -> FluidError:
     if raised_by_lua and place is not None and source is not None:
         quoted = [word for pair in re.findall(r"'([^'\n]+)'|\"([^\"\n]+)\"", text) for word in pair if word]
         place = find_word(source, line, quoted) or place
-    shown = printable_lines(_in_double_quotes_of_lua(text))
+    shown = _cut(_in_double_quotes_of_lua(text))
     return FluidError(
         Diagnostic("lua-error", shown or "The script raised an empty error.", place, hint, related(trace, place))
     )
@@ -122,9 +122,8 @@ def _in_double_quotes_of_lua(text: str) -> str:
     )
 
 
-def printable_lines(text: str) -> str:
-    cut = text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "…"
-    return "\n".join(printable(line) for line in cut.rstrip("\n").split("\n"))
+def _cut(text: str) -> str:
+    return (text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "…").rstrip("\n")
 
 
 def stack(frames: Sequence[Frame], sources: Sources) -> tuple[Place, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..diagnostics import did_you_mean, fail
-from .sources import SourceText, printable, read_source, source_from_text
+from .sources import SourceText, read_source, source_from_text
 
 __all__ = ["LIBRARY", "Modules", "text_names"]
 
@@ -50,7 +50,7 @@ class Modules:
         hint: str | None
         if len(name) > 200 or not _NAME.fullmatch(name):
             hint = 'A module is named by words with dots between them: require("my.module").'
-            raise fail("bad-name", f'"{printable(name[:200])}" is no name of a module.', hint)
+            raise fail("bad-name", f'"{name[:200]}" is no name of a module.', hint)
         if name.startswith(_LIBRARY_PREFIX):
             return self._in_library(name)
         relative = name.replace(".", "/") + ".lua"
@@ -62,7 +62,7 @@ class Modules:
         looked = [f'a text "{name}.lua"'] if self._texts else []
         looked += [f'the file "{self._root / relative}"'] if self._root is not None else []
         where = " and ".join(looked) or "nothing: this script lies in no folder, and there are no other texts"
-        hint = did_you_mean(name, self._near(name, self._root / relative if self._root is not None else None))
+        hint = did_you_mean(name, self._near(name, relative))
         raise fail("module-missing", f'There is no module "{name}"; looked for {where}.', hint)
 
     def _in_library(self, name: str) -> SourceText:
@@ -79,22 +79,32 @@ class Modules:
         found = (path.relative_to(self._library).with_suffix("") for path in self._library.rglob("*.lua"))
         return sorted(_LIBRARY_PREFIX + ".".join(path.parts) for path in found)
 
-    def _near(self, name: str, path: Path | None) -> list[str]:
+    def _near(self, name: str, relative: str) -> list[str]:
         """Modules that might have been meant: the texts, and the files of the folder in which this one was sought."""
         folder = name.rpartition(".")[0]
-        beside = sorted(path.parent.glob("*.lua"))[:200] if path is not None else []
+        beside: list[Path] = []
+        if self._root is not None and _leads_into(self._root, sought := (self._root / relative).parent):
+            beside = sorted(sought.glob("*.lua"))[:200]
         names = [f"{folder}.{file.stem}" if folder else file.stem for file in beside]
         names += [text.removesuffix(".lua").replace("/", ".") for text in self._texts]
         return difflib.get_close_matches(name, names)
 
 
+def _leads_into(folder: Path, path: Path) -> bool:
+    """Whether a path lies in the folder once links are followed."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return False
+
+
 def _is_inside(folder: Path, path: Path) -> bool:
     """Whether there is such a file, spelled just so, and it lies in the folder once links are followed."""
     try:
-        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        if not path.is_file() or not _leads_into(folder, path):
             return False
         # Some file systems find "Helpers.lua" as "helpers.lua"; a script that relies on it runs on no other.
         parts = [path, *path.parents[: len(path.relative_to(folder).parts) - 1]]
         return all(any(found.name == part.name for found in part.parent.iterdir()) for part in parts)
-    except (OSError, RuntimeError):
+    except OSError:
         return False

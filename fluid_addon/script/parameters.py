@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..diagnostics import did_you_mean, fail
-from .sources import printable
 
 __all__ = ["Override", "ParameterDeclaration", "Parameters"]
 
@@ -97,7 +96,7 @@ class Parameters:
         """
         if not _NAME.fullmatch(name):
             hint = "Use letters, digits and single underscores, at most 63, and begin with a letter."
-            raise fail("bad-name", f'"{printable(name[:80])}" is no name for a parameter.', hint)
+            raise fail("bad-name", f'"{name[:80]}" is no name for a parameter.', hint)
         if name in _GLSL_WORDS or _GLSL_TYPE.fullmatch(name):
             raise fail("bad-name", f'"{name}" is a word of GLSL, where params.{name} could not be read.', "Rename it.")
         if len(help) > LONGEST_HELP:
@@ -129,7 +128,7 @@ class Parameters:
         declaration = self._declared.get(name)
         if declaration is None:
             hint = did_you_mean(name, self._declared) or f'Declare it first: param("{name}", {{default = 1}}).'
-            raise fail("unknown-parameter", f'There is no parameter "{printable(name[:80])}".', hint)
+            raise fail("unknown-parameter", f'There is no parameter "{name[:80]}".', hint)
         if name not in self._samples:
             return declaration.default
         frames, values = self._samples[name]

@@ -33,12 +33,13 @@ _TRUSTED = (
     "sorting.lua",
     "order.lua",
     "patterns.lua",
+    "texts.lua",
     "libraries.lua",
     "encoder.lua",
     "fluid_engine.lua",
 )
-#: The folders of an absolute path in quotes, of any system.
-_FOLDERS = re.compile(r"""(["'])(?:[A-Za-z]:)?[/\\][^"'\n]*[/\\]""")
+#: The folders of an absolute path in quotes, of any system. A single \ at the beginning may be an escape.
+_FOLDERS = re.compile(r"""(["'])(?:/|[A-Za-z]:[/\\]|\\\\)(?:(?!\1)[^\n])*[/\\]""")
 _ANSWER_ROOM = 4 * 1024 * 1024
 _MAX_TEXT = 256 * 1024
 

@@ -16,7 +16,6 @@ __all__ = ["MAX_SOURCE_BYTES", "SourceText", "Sources", "printable", "read_sourc
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 
-_LONGEST_QUOTED = 1000
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -62,24 +61,14 @@ class SourceText:
 
     def place(self, line: int, label: str = "") -> Place:
         """A whole line as a place."""
-        text = self.line(line)
-        return Place(self.file, line, text=None if text is None else _quoted(text, 0), label=label)
+        return Place(self.file, line, text=self.line(line), label=label)
 
     def place_at(self, offset: int, width: int = 1) -> Place:
         """Some characters of a line as a place; `width` is cut at the end of the line."""
         line = self.line_of(offset)
         text = self.line(line) or ""
         column = offset - self._starts[line - 1] + 1
-        return Place(self.file, line, column, max(1, min(width, len(text) - column + 1)), _quoted(text, column + width))
-
-
-def _quoted(line: str, needed: int) -> str | None:
-    """A line as messages quote it: cut where it is very long, and not at all where that would cut what is meant."""
-    if len(line) > _LONGEST_QUOTED:
-        if needed > _LONGEST_QUOTED:
-            return None
-        line = line[:_LONGEST_QUOTED] + "…"
-    return "".join(c if c.isprintable() or c == "\t" else "·" for c in line)
+        return Place(self.file, line, column, max(1, min(width, len(text) - column + 1)), text)
 
 
 class Sources:
@@ -137,7 +126,7 @@ def read_source(path: Path, name: str | None = None, library: bool = False, chun
             content = file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise fail("script-missing", f'Cannot read "{printable(name)}": {reason}.', "Check the path.") from error
+        raise fail("script-missing", f'Cannot read "{name}": {reason}.', "Check the path.") from error
     _check_size(name, len(content))
     if content.startswith(b"\x1b"):
         raise _bytecode(name)
@@ -146,11 +135,11 @@ def read_source(path: Path, name: str | None = None, library: bool = False, chun
         return SourceText(name, content.decode("utf-8"), library, chunk)
     except UnicodeDecodeError as error:
         if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise fail("script-encoding", f'"{printable(name)}" is UTF-16 text.', "Save it as UTF-8.") from error
+            raise fail("script-encoding", f'"{name}" is UTF-16 text.', "Save it as UTF-8.") from error
         readable = SourceText(name, content.decode("utf-8", "replace"))
         line = len(line_starts(content[: error.start].decode("utf-8")))
         byte = content[error.start]
-        message = f'"{printable(name)}" is not UTF-8 text: byte 0x{byte:02X} in line {line}.'
+        message = f'"{name}" is not UTF-8 text: byte 0x{byte:02X} in line {line}.'
         raise FluidError(
             Diagnostic("script-encoding", message, readable.place(line), "Save the file as UTF-8.")
         ) from error
@@ -159,10 +148,10 @@ def read_source(path: Path, name: str | None = None, library: bool = False, chun
 def _check_size(name: str, size: int) -> None:
     if size > MAX_SOURCE_BYTES:
         limit = MAX_SOURCE_BYTES // (1024 * 1024)
-        message = f'"{printable(name)}" is larger than {limit} MB, the most that a script may have.'
+        message = f'"{name}" is larger than {limit} MB, the most that a script may have.'
         raise fail("script-too-large", message, "Keep large data in files and fields, not in the script.")
 
 
 def _bytecode(name: str) -> FluidError:
-    message = f'"{printable(name)}" is compiled Lua, which cannot be checked and is not run.'
+    message = f'"{name}" is compiled Lua, which cannot be checked and is not run.'
     return fail("bytecode", message, "Give the script as text.")

@@ -182,10 +182,16 @@ def free_space(folder: Path) -> int | None:
 
 
 def remove_parts_of(folder: Path, process: int) -> None:
-    """Remove what another process was writing anywhere in `folder`. Only for one that has ended."""
-    for part in folder.rglob(f".*.{process}.*.part"):
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    """Remove what another process was writing anywhere in `folder`, as far as that can be looked into.
+
+    Only for one that has ended. No link is followed.
+    """
+    for inner, _, names in os.walk(folder, followlinks=False):
+        for name in names:
+            match = _PART.match(name)
+            if match and int(match[1]) == process:
+                with contextlib.suppress(OSError):
+                    Path(inner, name).unlink(missing_ok=True)
 
 
 def write_bytes_atomically(path: str | Path, data: bytes) -> None:

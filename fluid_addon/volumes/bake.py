@@ -13,7 +13,6 @@ import errno
 import os
 import re
 import secrets
-import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
@@ -29,6 +28,7 @@ from .bake_lock import LOCK, BakeLock
 from .checkpoint import CHECKPOINT, CheckpointSummary, CheckpointWriter, listed_checkpoints, write_checkpoint
 from .export_path import MANIFEST, checked_export_path, inside, timeline_frame
 from .frame_list import FrameList, damage, size_and_crc32
+from .links import link_or_copy
 from .manifest import FORMAT, VERSION, BakedFrame, Measured, read_manifest
 from .sequences import BakedSequence, sequences
 
@@ -264,29 +264,34 @@ class Bake:
         self._head = {**self._head, "checkpoints": [asdict(each) for each in found]}
         self._save()
 
-    def copy_to(self, cache: Path, staying: Collection[str], head: Mapping[str, Any]) -> Bake:
-        """A new bake with some of the files of this one, as links of the file system where it has them.
+    def copy_to(
+        self, cache: Path, staying: Collection[str], head: Mapping[str, Any], checkpoint: CheckpointSummary
+    ) -> Bake:
+        """A new bake with some of the files of this one and a checkpoint, as links where the file system has them.
 
         Args:
             head: what is another in it: "script_hash", "parameters" and so on.
 
-        Raises disk-full and disk-error.
+        Raises disk-full and disk-error; nothing is left of it then.
         """
         slug = re.sub(r"[^A-Za-z0-9_-]+", "-", self.name).strip("-")[:48] or "bake"
         frames = [frame for frame in self.frames if frame.path in staying]
-        fresh = {key: value for key, value in self._head.items() if key not in ("checkpoints", "finished")}
-        made = Bake(_new_folder(cache.absolute(), slug), fresh | dict(head), frames)
-        made.claim()
-        for frame in frames:
-            source, target = inside(self.folder, checked_export_path(frame.path)), made.frame_path(frame.path)
-            try:
-                try:
-                    os.link(source, target)
-                except OSError:
-                    shutil.copyfile(source, target)
-            except OSError as error:
-                raise disk_problem(target, error) from error
-        made._save()
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        whole = {**self._head, **head, "created": now, "checkpoints": [asdict(checkpoint)], "finished": False}
+        # Until it is whole it is older than all others: whatever ends this, no run goes on in it, and it can be freed.
+        made = Bake(_new_folder(cache.absolute(), slug), {**whole, "created": ""}, frames)
+        try:
+            made.claim()
+            made._save()
+            targets = [*(made.frame_path(frame.path) for frame in frames), made.folder / checkpoint.path]
+            sources = [*(frame.path for frame in frames), checkpoint.path]
+            link_or_copy((inside(self.folder, checked_export_path(path)) for path in sources), targets)
+            made._head = whole
+            made._save()
+        except BaseException:
+            with contextlib.suppress(FluidError, OSError):
+                made.free()
+            raise
         return made
 
     # ----- what there is

@@ -85,11 +85,19 @@ def bakes_in(folder: Path) -> list[CachedBake]:
     """
     try:
         with os.scandir(folder) as entries:
-            inner = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+            inner = [Path(entry.path) for entry in entries if _holds_bake(entry)]
     except OSError:
         return []
-    found = [CachedBake.read(path) for path in inner if (path / MANIFEST).is_file()]
+    found = [CachedBake.read(path) for path in inner]
     return sorted(found, key=lambda bake: (bake.created, bake.written))
+
+
+def _holds_bake(entry: os.DirEntry[str]) -> bool:
+    """Not where nobody may look, as into "lost+found" on a disk of its own."""
+    try:
+        return entry.is_dir(follow_symlinks=False) and Path(entry.path, MANIFEST).is_file()
+    except OSError:
+        return False
 
 
 def size_of(folder: Path) -> int:

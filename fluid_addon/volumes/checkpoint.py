@@ -151,6 +151,15 @@ class CheckpointFile:
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
 
+    def check_bytes(self) -> None:
+        """Read everything once, a piece at a time. Raises FluidError checkpoint-corrupt where a byte is damaged."""
+        try:
+            damaged = self._archive.testzip()
+        except _DAMAGE as error:
+            raise corrupt(self.path, str(error)) from error
+        if damaged is not None:
+            raise corrupt(self.path, "its bytes are damaged")
+
     def array(self, name: str) -> npt.NDArray[Any]:
         """An array by its name. Raises FluidError checkpoint-corrupt where it is missing or its bytes are damaged."""
         try:

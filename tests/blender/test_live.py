@@ -233,6 +233,19 @@ def test_nothing_is_drained_while_a_picture_is_rendered(studio, running) -> None
     studio.until(lambda: state.files > files)
 
 
+@pytest.mark.parametrize("event", [{"event": "domain", "box": [[0.0]]}, {"event": "parameters", "parameters": [{}]}])
+def test_B08_an_event_that_cannot_be_used_ends_its_run_and_not_the_timer(studio, running, monkeypatch, event) -> None:
+    state, token = studio.state(running), running.fluid_addon.token
+    told = [[(token, event)]]
+    poll = studio.live.RUNS.poll
+    monkeypatch.setattr(studio.live.RUNS, "poll", lambda: told.pop() if told else poll())
+    assert studio.live._drain() is not None
+    studio.idle()
+    assert [item["code"] for item in state.errors] == ["worker-protocol"]
+    assert state.errors[0]["message"].startswith(f'The event "{event["event"]}" of the worker process cannot be used: ')
+    assert state.is_over
+
+
 # ===== What cannot be run
 
 

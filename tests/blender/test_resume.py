@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ import pytest
 from tests.blender.conftest import EXTENSION, children
 from tests.blender.studio import Studio, gone
 from tests.blender.test_run_panel import Layout
+from tests.blender.test_scene_capture import add_body
 
 #: Every frame depends on all before it, so that a state that is not quite the same shows in the files.
 GROWING = """
@@ -47,16 +49,17 @@ RANDOM = slice(21, 57)
 
 
 def frames_of(bake: str | Path) -> dict[str, bytes]:
-    """The files of a bake, without their random names."""
-    contents = {file.name: bytearray(file.read_bytes()) for file in sorted(Path(bake).glob("*.vdb"))}
+    """The files that a bake lists, without their random names. One that a killed writer did not list goes later."""
+    listed = [frame["path"] for frame in json.loads((Path(bake) / "manifest.json").read_bytes())["frames"]]
+    contents = {name: bytearray((Path(bake) / name).read_bytes()) for name in listed}
     for content in contents.values():
         content[RANDOM] = b""
     return {name: bytes(content) for name, content in contents.items()}
 
 
-def uninterrupted(studio: Studio, frames: int) -> dict[str, bytes]:
-    """The files of a run of GROWING that nothing has ended."""
-    found = studio.add(frames, "Whole", GROWING)
+def uninterrupted(studio: Studio, frames: int, source: str = GROWING) -> dict[str, bytes]:
+    """The files of a run that nothing has ended."""
+    found = studio.add(frames, "Whole", source)
     state = studio.start(found)
     studio.idle()
     assert state.exit_code == 0
@@ -159,6 +162,28 @@ def test_a_run_that_was_stopped_goes_on_and_can_be_stopped_again(often, stopped)
     assert state.bake == stopped.bake
     assert often.part("blender.bakes").unfinished(stopped.found).frame > stopped.left.frame
     assert f"The run goes on from frame {stopped.left.frame}." in [text for _, text in state.log]
+
+
+#: A script that asks for an object is checked first, and the object's meshes are captured, before it runs.
+WITH_BODY = (
+    GROWING.replace("sim:add_stencil", 'sim:add_object("body", scene.object("Body"))\nsim:add_stencil')
+    .replace('{"density"}, outputs', '{"density", "body_distance"}, outputs')
+    .replace("0.3 * before", '0.3 * before + 0.1 * max(0.0, ReadField("body_distance", idx))')
+)
+
+
+def test_a_simulation_with_an_object_of_the_scene_resumes_D09(bpy, often) -> None:
+    add_body(bpy, 0.6)
+    frames = 24
+    whole = uninterrupted(often, frames, WITH_BODY)
+    found = often.add(frames, "Smoke", WITH_BODY)
+    state = with_a_checkpoint(often, found)
+    stop(often, found)
+    left = often.part("blender.bakes").unfinished(found)
+    again = resume(often, found)
+    often.idle()
+    assert (again.exit_code, again.errors, again.resumes_from) == (0, [], left.frame)
+    assert again.bake == state.bake and frames_of(again.bake) == whole
 
 
 # ===== Blender itself dies
@@ -272,6 +297,24 @@ def test_a_change_is_named_and_what_is_done_with_it_is_chosen(often, stopped) ->
     assert state.bake != stopped.bake and frames_of(stopped.bake) == stopped.files
 
 
+def test_a_run_resumes_without_room_for_another_bake_like_its_last(bpy, often, stopped, monkeypatch) -> None:
+    """A disk that was full at frame 180 of 200 has to have room for 20 more, and not for 180."""
+    stopped.found["rate"] = 1
+    bakes, error = often.part("blender.bakes"), often.part("diagnostics").FluidError
+    monkeypatch.setattr(bakes, "LEAST_ROOM", 1000)
+    with monkeypatch.context() as full, pytest.raises(error, match=r"has 2\.0 kB free, and this run needs about"):
+        full.setattr(bakes.cache, "free_space", lambda _folder: 2000)
+        often.start(stopped.found)
+    bpy.context.preferences.addons[EXTENSION].preferences.cache_limit_gb = 2e-6
+    with pytest.raises(error, match=r"The bakes in the cache take .* of 2\.0 kB"):
+        often.start(stopped.found)
+    monkeypatch.setattr(bakes.cache, "free_space", lambda _folder: 2000)
+    state = resume(often, stopped.found)
+    often.until(lambda: (state.checkpoint or 0) > stopped.left.frame or state.is_over)
+    assert not state.is_over, state.errors
+    stop(often, stopped.found)
+
+
 def test_a_script_that_is_not_trusted_does_not_resume(bpy, often, stopped, tmp_path) -> None:
     bpy.context.preferences.addons[EXTENSION].preferences.cache_folder = str(tmp_path / "cache")
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
@@ -287,6 +330,18 @@ def test_a_script_that_is_not_trusted_does_not_resume(bpy, often, stopped, tmp_p
     assert not often.live.RUNS.is_busy
     assert bpy.ops.fluid_addon.trust_script(name="Smoke", resume=True) == {"FINISHED"}
     assert often.state(found).resumes_from == stopped.left.frame
+
+
+def test_a_changed_script_is_trusted_and_goes_on_with_its_changes(bpy, often, stopped) -> None:
+    """What the choice of the dialog hands on to the question whether the script is trusted."""
+    found, text = stopped.found, stopped.found.fluid_addon.text
+    shortened(found, stopped.left.frame + 3)
+    text.from_string(text.as_string().replace("0.3 * before", "0.2 * before"))
+    assert bpy.ops.fluid_addon.trust_script(name="Smoke", resume=True, accept_changes=True) == {"FINISHED"}
+    often.idle()
+    state = often.state(found)
+    assert (state.exit_code, state.errors, state.resumes_from) == (0, [], stopped.left.frame)
+    assert state.bake != stopped.bake and frames_of(stopped.bake) == stopped.files
 
 
 # ===== Where there is nothing to resume

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,22 +15,43 @@ import pytest
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import EngineEnvironment, FluidEngine, StencilDefinition
+from fluid_addon.gpu.binding import vk
+from fluid_addon.gpu.instance import VALIDATION_LAYER, validation_wanted
 from fluid_addon.script import LuaContext
 
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which tests share compiled kernels."""
-    return tmp_path_factory.mktemp("kernels")
+    """A folder in which tests share compiled kernels, those of pytest's other workers too."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "kernels"
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[None]:
+    """Keeps the drivers and the validation layer in memory from one engine of a file to the next.
+
+    To load them takes as long as all else of opening a device. It is no Instance, which tests would count.
+    """
+    layers = [VALIDATION_LAYER] if validation_wanted() else []
+    app = vk.VkApplicationInfo(pApplicationName="Fluid Script's tests", apiVersion=vk.VK_MAKE_VERSION(1, 3, 0))
+    try:
+        instance = vk.vkCreateInstance(vk.VkInstanceCreateInfo(pApplicationInfo=app, ppEnabledLayerNames=layers), None)
+    except vk.VkError:  # no driver, or no layer: each engine says so
+        yield
+        return
+    yield
+    vk.vkDestroyInstance(instance, None)
 
 
 @pytest.fixture
-def make_engine(compiled: Path) -> Iterator[Callable[..., FluidEngine]]:
+def make_engine(compiled: Path, loaded: None) -> Iterator[Callable[..., FluidEngine]]:
     """Makes engines; `make_engine((nx, ny, nz), boundary="clamp")`."""
     made: list[FluidEngine] = []
 
     def make(size: tuple[int, int, int] = (8, 8, 8), **options: Any) -> FluidEngine:
-        options.setdefault("environment", EngineEnvironment(cache=compiled))
+        environment = options.setdefault("environment", EngineEnvironment())
+        environment.cache = environment.cache or compiled
         engine = FluidEngine(domain_size=size, **options)
         made.append(engine)
         return engine
@@ -64,7 +86,7 @@ def set_field_fixture() -> Callable[[FluidEngine, str, npt.NDArray[Any]], None]:
 
 
 @pytest.fixture
-def run_lua(compiled: Path) -> Iterator[Callable[..., FluidEngine]]:
+def run_lua(compiled: Path, loaded: None) -> Iterator[Callable[..., FluidEngine]]:
     """Runs a script to its end and gives the engine that it made last, still open; `run_lua(text, lines.append)`."""
     contexts: list[LuaContext] = []
 

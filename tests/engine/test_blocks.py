@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fluid_addon.engine import FluidEngine, Format, StencilDefinition
+from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition
 from fluid_addon.engine.block import Block, largest_block
 from fluid_addon.engine.body import rewrite_body
 
@@ -76,9 +77,9 @@ def start(format_: Format, size: tuple[int, int, int]) -> np.ndarray:
     return rng.integers(0, 2**31, shape).astype(format_.dtype)
 
 
-def run(size, rules, formats: tuple[Format, ...], block: Block) -> dict[str, np.ndarray]:
+def run(compiled: Path, size, rules, formats: tuple[Format, ...], block: Block) -> dict[str, np.ndarray]:
     """Two steps of all stencils in blocks; every field at the end."""
-    engine = FluidEngine(domain_size=size, boundary=list(rules))
+    engine = FluidEngine(domain_size=size, boundary=list(rules), environment=EngineEnvironment(cache=compiled))
     try:
         engine._declarations.largest_blocks[1] = block
         for format_ in formats:
@@ -97,8 +98,8 @@ def run(size, rules, formats: tuple[Format, ...], block: Block) -> dict[str, np.
 
 
 @cache
-def plain(size, rules, formats: tuple[Format, ...]) -> dict[str, np.ndarray]:
-    return run(size, rules, formats, PLAIN)
+def plain(compiled: Path, size, rules, formats: tuple[Format, ...]) -> dict[str, np.ndarray]:
+    return run(compiled, size, rules, formats, PLAIN)
 
 
 def assert_same_bits(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
@@ -109,18 +110,18 @@ def assert_same_bits(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]
 
 @pytest.mark.parametrize(("block", "rules"), CASES, ids=shown)
 @pytest.mark.parametrize("half", [False, True], ids=["32bit", "16bit"])
-def test_every_block_computes_the_same_bits(block, rules, half):
+def test_every_block_computes_the_same_bits(compiled, loaded, block, rules, half):
     size = (8, 3, 12)
     formats = tuple(f for f in Format if f.is_half == half)
-    assert_same_bits(run(size, rules, formats, block), plain(size, rules, formats))
+    assert_same_bits(run(compiled, size, rules, formats, block), plain(compiled, size, rules, formats))
 
 
 @pytest.mark.parametrize("number", range(len(THIN)), ids=lambda i: f"{shown(THIN[i][0])}-{shown(THIN[i][1])}")
-def test_thin_and_odd_domains_in_blocks(number):
+def test_thin_and_odd_domains_in_blocks(compiled, loaded, number):
     size, block = THIN[number]
     rules = RULES[number % len(RULES)]
     formats = (Format.R32F, Format.R32G32B32F)
-    assert_same_bits(run(size, rules, formats, block), plain(size, rules, formats))
+    assert_same_bits(run(compiled, size, rules, formats, block), plain(compiled, size, rules, formats))
 
 
 def test_halves_are_rounded_alike_whether_stored_alone_or_in_words(make_engine, define, set_field):

@@ -69,6 +69,16 @@ COUNTED = [
      "if (a) while ((b > 0) && fs_turn(0, 1)) x; else do y; while ((c > 0) && fs_turn(1, 1));"),
     ("switch (i) { case 1: while (b > 0) x; break; default: y; }",
      "switch (i) { case 1: while ((b > 0) && fs_turn(0, 1)) x; break; default: y; }"),
+    ("switch (i) { case a ? b ? 1 : 2 : 3: while (b > 0) x; }",
+     "switch (i) { case a ? b ? 1 : 2 : 3: while ((b > 0) && fs_turn(0, 1)) x; }"),
+    *((f"for (int i = 0; i < 9; i++) {{ {change} }}", f"for (int i = 0; (i < 9) && fs_turn(0, 1); i++) {{ {change} }}")
+      for change in ("(i) = 0;", "((i)) -= 1;", "i.x = 0;", "(i).x--;", "--(i);", "(i)++;")),
+    # One side without a sign makes the other one so: below zero lies the largest number.
+    ("for (uint i = 0u; i < -5; i++) x;", "for (uint i = 0u; (i < -5) && fs_turn(0, 1); i++) x;"),
+    ("for (int i = 0; i < -5u; i++) x;", "for (int i = 0; (i < -5u) && fs_turn(0, 1); i++) x;"),
+    ("for (int i = 8; i >= 0u; i--) x;", "for (int i = 8; (i >= 0u) && fs_turn(0, 1); i--) x;"),
+    ("for (int i = 9; i > 0U; i -= 2) x;", "for (int i = 9; (i > 0U) && fs_turn(0, 1); i -= 2) x;"),
+    ("for (uint i = -1; i > 0; i--) x;", "for (uint i = -1; (i > 0) && fs_turn(0, 1); i--) x;"),
 ]  # fmt: skip
 
 
@@ -87,6 +97,7 @@ PLAIN = [
     ("for (int i = 3; i < 3; i++) x;", 1),
     ("for (int i = 0; i < 4; ++i) for (int k = 0; k < 4; ++k) x;", 4 * 6 + 1),
     ("for (int i = 0; i < 4; ++i) v += Noise(p);", 4 * 19 + 1),
+    ("for (int i = 8; i > 0u; i--) x += i;", 9),
     ("do { x; } while (false);", 2),
     ("x = CurlNoise(p);", 54),
 ]
@@ -103,6 +114,29 @@ def test_many_plain_loops_are_counted_from_where_they_are_too_many() -> None:
     found = bounds(loop * 5)
     assert len(found.counted) == 3
     assert found.plain_turns <= PLAIN_TURNS + 5
+
+
+def test_V10_what_turns_before_the_first_count_of_a_do_is_known() -> None:
+    loop = "do { for (int i = 0; i < 900; i++) x; } while (false);\n"
+    found = bounds(loop * 80)
+    assert found.plain_turns >= 80 * 900
+    (only,) = found.complaints
+    assert only.code == "glsl-limit"
+
+
+MISPLACED = [
+    "[[loop]] while (true) x;",
+    "2: for (int i = 0; i < n; i++) x;",
+    "x = 3 do { y; } while (true);",
+    "while b > 0 x;",
+    "do { x; } until (b);",
+]
+
+
+@pytest.mark.parametrize("code", MISPLACED)
+def test_G05_the_word_of_a_loop_that_is_none_by_our_reading_is_refused(code: str) -> None:
+    """Whatever the compiler takes it for: a loop that was not seen here has no bound."""
+    assert {each.code for each in bounds(code).complaints} == {"glsl-structure"}
 
 
 def test_V10_a_loop_of_more_turns_than_a_voxel_has_is_refused_before_it_runs() -> None:
@@ -137,6 +171,29 @@ def test_a_counted_loop_has_the_bits_of_a_plain_one(make_engine: Make, define: D
     assert np.unique(expected).size > 100
     for name in loops:
         assert engine.array(name).tobytes() == expected.tobytes(), name
+
+
+ENDLESS = [
+    "switch (coord.x < 99 ? 1 : 0) { case true ? 1 : 2: while (n >= 0) TURN }",
+    "for (int i = 0; i < 8; i++) { (i) = 0; TURN }",
+    "for (int i = 0; i < 8; i++) { i.x = 0; TURN }",
+    "for (uint i = 0u; i < -5; i++) TURN",
+    "for (int i = 0; i < -5u; i++) TURN",
+    "for (int i = 8; i >= 0u; i--) TURN",
+]
+
+
+@pytest.mark.parametrize("loop", ENDLESS)
+def test_G05_no_loop_gets_past_its_count_on_a_device(loop: str, make_engine: Make, define: Define) -> None:
+    engine = make_engine((4, 4, 4))
+    engine.add_field("a", Format.R32F, 0)
+    turn = f"{{ if (++n >= {2 * MOST_TURNS}) break; }}"  # an end, where the bound of ours should be none
+    code = f'int n = 0; {loop.replace("TURN", turn)} WriteField("a", idx, float(n));'
+    engine.add_stencil(define("s", code, outputs="a"))
+    with pytest.raises(FluidError) as caught:
+        engine.step(0.1)
+        engine.finish()
+    assert caught.value.code == "glsl-turns"
 
 
 STORED = {"dense": {}, "slabs": {"gpu_count": 2}, "leaves": {"sparse": True}}

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from fluid_addon.diagnostics import Diagnostic, FluidError
+from fluid_addon.diagnostics import Diagnostic, FluidError, render
 from fluid_addon.engine import CodeOrigin, StencilDefinition
 from fluid_addon.engine.block import Block
-from fluid_addon.engine.body import Body, rewrite_body
+from fluid_addon.engine.body import MOST_COMPLAINTS, Body, rewrite_body
 from fluid_addon.engine.field import Field, check_value, parse_format
 from fluid_addon.engine.formats import Format
 from fluid_addon.engine.glsl_loops import DEEPEST_BRANCH
@@ -204,6 +206,7 @@ LIMITS = {
     "else": "if (idx > 1) ; " + "else if (idx > 2) ; " * MOST_BRANCHES,
     "choices": "float v = " + "idx > 1 ? 1.0 : " * (MOST_BRANCHES + 1) + "1.0;",
     "loops": "for (int i = 0; i < 2; i++) " * (MOST_BRANCHES + 1) + ";",
+    "switches": "switch(1) " * 3000,
 }
 
 
@@ -211,6 +214,30 @@ LIMITS = {
 def test_G06_too_much_of_anything_is_refused_before_it_is_read_any_further(what: str) -> None:
     (only,) = refusals(f"{WRITE}\n{LIMITS[what]}")
     assert only.code == "glsl-limit"
+
+
+#: Wrong from end to end: as many complaints as there are words, each about a line that may be all of the code.
+FLOODS = {
+    "names on one line": "gl_ " * 2000,
+    "names on lines": "gl_\n" * (MOST_CHARACTERS // 5),
+    "accesses": "ReadField " * 2000,
+    "characters": "@" * 4000,
+    "loops": "for (;;) ; " * (MOST_BRANCHES - 1),
+    "a long name": "gl_" + "x" * (MOST_CHARACTERS - 50),
+}
+
+
+@pytest.mark.parametrize("what", FLOODS)
+def test_G06_what_is_wrong_from_end_to_end_is_told_in_short(what: str) -> None:
+    code = FLOODS[what]
+    begun = time.perf_counter()
+    rewrite("velocity += 12345.0;\n" * (len(code) // 21))
+    plain = time.perf_counter() - begun
+    begun = time.perf_counter()
+    found = refusals(code)
+    assert time.perf_counter() - begun < 10 * plain + 1.0
+    assert len(found) <= MOST_COMPLAINTS
+    assert len("".join(map(render, found))) < 2 * MOST_CHARACTERS
 
 
 def nested(what: str, deep: int) -> str:

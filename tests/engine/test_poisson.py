@@ -303,10 +303,10 @@ def test_not_a_number_ends_a_solve(solving, method):
 
 @pytest.mark.parametrize("method", ["multigrid", "conjugate"])
 def test_the_same_bits_every_time(solving, method):
-    faces = pack(walls_of(ball(20)))
+    faces = pack(walls_of(ball(16)[:15]))
     answers = []
     for _ in range(2):
-        engine = solving(random((20, 20, 20)), MIXED, faces, method=method, most=3, tolerance=1e-30)
+        engine = solving(random((15, 16, 16)), MIXED, faces, method=method, most=3, tolerance=1e-30)
         engine.step(1.0)
         answers.append((engine.array("x").tobytes(), engine.solved("solve")))
     assert answers[0] == answers[1]

@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from fluid_addon.engine import Format
+from fluid_addon.engine import EngineEnvironment, FluidEngine, Format
+from tests.engine.conftest import set_field as put
 
 SIZES = [(1, 1, 1), (8, 8, 8), (9, 1, 17), (33, 20, 7), (70, 65, 66)]
 
@@ -22,19 +23,34 @@ def values(format_: Format, size) -> np.ndarray:
     return rng.integers(low, 1000, shape).astype(format_.dtype)
 
 
+@pytest.fixture(scope="module")
+def filled(compiled, loaded):
+    """`filled(size)`: an engine with a field of every format, full of numbers, which no test changes."""
+    made: dict[tuple[int, int, int], FluidEngine] = {}
+
+    def of(size):
+        if size not in made:
+            made[size] = FluidEngine(domain_size=size, environment=EngineEnvironment(cache=compiled))
+            for format_ in Format:
+                made[size].add_field(format_.name, format_, 0)
+                put(made[size], format_.name, values(format_, size))
+        return made[size]
+
+    yield of
+    for engine in made.values():
+        engine.close()
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("format_", list(Format), ids=lambda f: f.name)
-def test_against_numpy(make_engine, set_field, format_, size):
-    engine = make_engine(size)
-    engine.add_field("a", format_, 0)
-    data = values(format_, size)
-    set_field(engine, "a", data)
+def test_against_numpy(filled, format_, size):
+    engine, name, data = filled(size), format_.name, values(format_, size)
     wide = data.astype(np.float64).reshape(-1, format_.components)
     scale = np.abs(wide).sum(axis=0)
-    assert np.abs(np.atleast_1d(engine.reduce("a", "sum")) - wide.sum(axis=0)).max() <= 3e-7 * scale.max()
-    np.testing.assert_array_equal(np.atleast_1d(engine.reduce("a", "min")), wide.min(axis=0))
-    np.testing.assert_array_equal(np.atleast_1d(engine.reduce("a", "max")), wide.max(axis=0))
-    assert engine.reduce("a", "norm") == pytest.approx(math.sqrt((wide**2).sum()), rel=1e-6)
+    assert np.abs(np.atleast_1d(engine.reduce(name, "sum")) - wide.sum(axis=0)).max() <= 3e-7 * scale.max()
+    np.testing.assert_array_equal(np.atleast_1d(engine.reduce(name, "min")), wide.min(axis=0))
+    np.testing.assert_array_equal(np.atleast_1d(engine.reduce(name, "max")), wide.max(axis=0))
+    assert engine.reduce(name, "norm") == pytest.approx(math.sqrt((wide**2).sum()), rel=1e-6)
 
 
 def fixed_tree(data: np.ndarray) -> np.float32:

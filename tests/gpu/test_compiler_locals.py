@@ -12,7 +12,7 @@ from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import FluidEngine, Format, StencilDefinition
 from fluid_addon.gpu.compiler_process import shared_compiler
 from fluid_addon.gpu.local_memory import guarded_locals
-from fluid_addon.gpu.structure import validate
+from tests.gpu.spirv_tool import assert_valid
 
 SOURCE = """#version 460
 #extension GL_EXT_buffer_reference : require
@@ -43,11 +43,11 @@ void main() {
 def test_guards_are_valid_and_stay_where_they_are_needed() -> None:
     plain = shared_compiler().compile(SOURCE, {})
     guarded = guarded_locals(plain)
-    assert validate(guarded) is None
     assert len(guarded) > len(plain)
     without = SOURCE[: SOURCE.index("struct")] + "void main() { r.v[gl_GlobalInvocationID.x] = 1.0; }\n"
     plain = shared_compiler().compile(without, {})
     assert guarded_locals(plain) == plain
+    assert_valid(guarded)
 
 
 def test_an_instruction_set_that_is_not_there_is_imported() -> None:

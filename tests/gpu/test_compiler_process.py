@@ -54,6 +54,23 @@ def test_one_child_compiles_many_shaders_and_says_what_is_wrong(process: Callabl
     assert compiler.pid == child
 
 
+def test_the_child_starts_ahead_of_the_first_shader_where_none_is_in_the_cache(
+    process: Callable[..., CompilerProcess], tmp_path: Path
+) -> None:
+    early = process()
+    for cache in (None, tmp_path, tmp_path / "none"):
+        Compiler({}, cache, process=early).prepare()
+        child = early.pid
+        assert child is not None
+        assert early.compile(PLAIN, {})
+        assert early.pid == child, "the one that was started"
+        early.close()
+    Compiler({}, tmp_path, process=early).compile(PLAIN)
+    early.close()
+    Compiler({}, tmp_path, process=early).prepare()
+    assert early.pid is None
+
+
 @pytest.mark.parametrize(
     ("action", "seconds", "words"),
     [

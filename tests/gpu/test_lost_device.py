@@ -8,6 +8,7 @@ import pytest
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition
 from fluid_addon.faults import injected
+from fluid_addon.gpu.execution import LOST_SLICES
 from fluid_addon.gpu.lifetime import live_counts
 from tests.gpu.small_engines import KINDS, passages, run
 
@@ -119,6 +120,18 @@ def test_a_wait_names_the_recording_that_runs(engine):
     engine.step(1.0)
     with injected("device.wait", 1), pytest.raises(FluidError, match='was lost during "step"'):
         execution.wait_all()
+
+
+def test_V05_a_device_that_is_lost_after_it_refused_memory_is_let_go(engine):
+    """The first error stays the one that is told; the end does not wait for a device that will never answer."""
+    engine.step(1.0)
+    engine.add_field("b", Format.R32F, 0)
+    with injected("memory.allocate", 1), pytest.raises(FluidError) as caught:
+        engine.step(1.0)
+    assert caught.value.code == "device-memory"
+    with injected("device.gone", 1, more=True) as gone:
+        engine._simulation.idle()
+    assert gone.passed == LOST_SLICES
 
 
 def test_V07_waits_that_time_out_wait_on_and_free_nothing(engine):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+from contextlib import contextmanager
 
 import pytest
 
@@ -27,10 +28,11 @@ def use(engine: FluidEngine) -> None:
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.long)])
-def test_V13_engines_leave_nothing_behind(count):
+def test_V13_engines_leave_nothing_behind(count, tmp_path):
     before = live_counts()
-    for _ in range(count):
-        engine = FluidEngine(domain_size=(4, 4, 4))
+    for number in range(count):
+        environment = EngineEnvironment(cache=tmp_path if number % 8 else None)
+        engine = FluidEngine(domain_size=(4, 4, 4), environment=environment)
         use(engine)
         engine.close()
         engine.close()
@@ -52,11 +54,11 @@ def test_an_engine_that_failed_on_its_way_leaves_nothing_behind():
 
 @pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.long)])
 @pytest.mark.parametrize("storage", [{"sparse": True}, {"gpu_count": 2}, {"gpu_count": 2, "sparse": True}])
-def test_V13_engines_of_every_storage_leave_nothing_behind(storage, count):
+def test_V13_engines_of_every_storage_leave_nothing_behind(storage, count, tmp_path):
     before = live_counts()
     spread = 'WriteField("b_new", idx, ReadField("b", coord + ivec3(1, 0, 0)) + SampleField("b", vec3(coord) + 9.0));'
     for _ in range(count):
-        engine = FluidEngine(domain_size=(24, 8, 8), **storage)
+        engine = FluidEngine(domain_size=(24, 8, 8), environment=EngineEnvironment(cache=tmp_path), **storage)
         try:
             for name in "ab":
                 engine.add_field(name, Format.R32F, 0)
@@ -124,6 +126,56 @@ def test_V04_a_field_larger_than_one_allocation_is_refused_at_its_line():
         engine.close()
 
 
+@contextmanager
+def only_free(engine, monkeypatch, size):
+    """While this lasts, so much of the device's memory is free."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Device, "free_bytes", lambda _self, _heap: size)
+        yield
+
+
+STORAGES = [
+    pytest.param({}, id="dense"),
+    pytest.param({"sparse": True, "gpu_count": 2}, id="slabs of leaves"),
+    pytest.param({"gpu_count": 2}, id="slabs", marks=pytest.mark.long),
+    pytest.param({"sparse": True}, id="leaves", marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_what_does_not_fit_is_not_declared_and_a_script_that_catches_it_goes_on(storage, monkeypatch):
+    engine = FluidEngine(domain_size=(32, 8, 8), **storage)
+    try:
+        engine.add_field("a", Format.R32F, 1)
+        engine.add_field("b", Format.R32F, 0)
+        grow = StencilDefinition("grow", 'WriteField("a_new", idx, ReadField("a", idx) + 1.0);', ("a",), ("a_new",))
+        engine.add_stencil(StencilDefinition("same", 'WriteField("b", idx, 1.0);', (), ("b",)))
+        engine.activate(low=(0, 0, 0), high=(3.1, 0.7, 0.7))
+        engine.step(1.0)
+        names = [name for name, _, _ in engine._simulation.memory.plan().rows]
+        size = 32 * 8 * 8
+        with only_free(engine, monkeypatch, 0):
+            for refused in (
+                lambda: engine.add_field("c", Format.R32G32B32A32F, 0),
+                lambda: engine.add_stencil(grow),
+                lambda: engine.add_solver(SolverDefinition("solve", "b", "a")),
+            ):
+                with pytest.raises(FluidError) as caught:
+                    refused()
+                assert caught.value.code == "domain-too-large"
+                assert [name for name, _, _ in engine._simulation.memory.plan().rows] == names
+        engine.step(1.0)
+        assert engine.reduce("a", "sum") == size
+        engine.add_field("c", Format.R32F, 0)
+        engine.add_stencil(grow)
+        engine.add_solver(SolverDefinition("solve", "b", "a", most=1))
+        engine.step(1.0)
+        assert engine.reduce("a", "sum") == 2 * size
+    finally:
+        engine.close()
+    assert live_counts() == {}
+
+
 def test_device_memory_is_what_the_plan_says(make_planned):
     engine, plan = make_planned((64, 64, 64))
     total = 64**3 * (4 * 2 + 12)
@@ -174,6 +226,29 @@ def test_a_damaged_cache_file_is_made_anew(tmp_path):
     assert read_cached(tmp_path, "missing") is None
     assert read_cached(None, "x.spv") is None
     assert [p.name for p in tmp_path.iterdir()] == ["x.spv"]
+
+
+def test_D03_a_cache_folder_that_is_none_costs_time_and_not_the_run(tmp_path):
+    folder = tmp_path / "kernels"
+    folder.write_text("a file")
+    for cache in (folder, folder / "below"):
+        engine = FluidEngine(domain_size=(4, 4, 4), environment=EngineEnvironment(cache=cache))
+        use(engine)
+        engine.close()
+        assert live_counts() == {}
+    assert folder.read_text() == "a file"
+
+
+def test_a_device_is_let_go_where_its_pipelines_cannot_be_kept(monkeypatch, tmp_path):
+    def refuse(*_arguments):
+        raise RuntimeError("no place")
+
+    engine = FluidEngine(domain_size=(4, 4, 4), environment=EngineEnvironment(cache=tmp_path))
+    use(engine)
+    monkeypatch.setattr(KernelLibrary, "save", refuse)
+    with pytest.raises(RuntimeError, match="no place"):
+        engine.close()
+    assert live_counts() == {}
 
 
 def test_V18_kernels_come_from_the_disk_cache_and_not_from_damage(tmp_path):

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from fluid_addon.diagnostics import FluidError
-from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition
+from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition, status
 from fluid_addon.faults import injected
 from fluid_addon.gpu.device import Device
 from fluid_addon.gpu.lifetime import left_counts, live_counts
@@ -94,6 +96,32 @@ def test_V03_a_device_that_refused_memory_takes_no_further_work(cache):
     finally:
         engine.close()
     assert live_counts() == {}
+
+
+def test_V03_status_words_that_find_no_room_are_said_at_every_call(cache, monkeypatch):
+    monkeypatch.setattr(status, "WORDS", 2)
+    codes = []
+    for number in itertools.count(1):
+        engine = FluidEngine(domain_size=(8, 8, 8), environment=EngineEnvironment(cache=cache))
+        try:
+            engine.add_field("a", Format.R32F, 0)
+            for name in ("s", "t", "u"):
+                engine.add_stencil(StencilDefinition(name, 'WriteField("a_new", idx, 1.0);', (), ("a_new",)))
+                if name == "s":
+                    engine.step(1.0)
+            with injected("memory.allocate", number) as armed:
+                for _ in range(3):
+                    try:
+                        engine.step(1.0)
+                    except FluidError as error:
+                        codes.append(error.code)
+        finally:
+            engine.close()
+        assert live_counts() == {}
+        if not armed.fired:
+            break
+        assert codes[-3:] == ["device-memory"] * 3
+    assert len(codes) >= 9, "for the words, and for each of their copies"
 
 
 GAS = """

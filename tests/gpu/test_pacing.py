@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,16 @@ class Bench:
         dispatch = Dispatch(self.kernel, (("values", self.values),), GROUPS, (turns,))
         return Recording("slow", [dispatch, Barrier(), dispatch])
 
+    def slow_turns(self, seconds: float = 0.05) -> int:
+        """So many that the recording takes about so long, on any device."""
+        for turns in (1 << number for number in range(6, 40)):
+            begun = time.monotonic()
+            self.execution.run(self.recording(turns))
+            if time.monotonic() - begun >= seconds:
+                break
+        self.start()
+        return turns
+
     def result(self) -> bytes:
         self.execution.run(Recording("read", [Copy(self.values, self.host, self.host.size)]))
         self.host.invalidate()
@@ -124,15 +136,6 @@ def bench():
     assert live_counts() == {}
 
 
-@pytest.fixture
-def small_limits(monkeypatch):
-    """Everything a fiftieth, so that a short test sees what a long kernel does."""
-    for name in ("PIECE_SECONDS", "SUBMISSION_SECONDS", "SURE_SECONDS"):
-        monkeypatch.setattr(pacing, name, getattr(pacing, name) / 50)
-    monkeypatch.setattr(pacing, "LARGE", 1 << 12)
-    monkeypatch.setattr(pacing, "FIRST", 1 << 9)
-
-
 def test_a_quick_recording_is_one_command_buffer_and_one_ticket(bench):
     encoded = bench.execution.encode(bench.recording(1))
     assert len(encoded.submissions) == 1, "dispatches that are not large are not timed"
@@ -143,14 +146,16 @@ def test_a_quick_recording_is_one_command_buffer_and_one_ticket(bench):
 
 
 def test_a_slow_kernel_is_cut_and_gives_the_same_bits(bench, monkeypatch):
-    turns = 100
+    seconds = 0.05
+    turns = bench.slow_turns(seconds)
     whole = bench.execution.encode(bench.recording(turns))
     for _ in range(3):
         bench.execution.submit(whole)
     expected = bench.result()
     whole.close()
 
-    for name, value in {"PIECE_SECONDS": 0.005, "SUBMISSION_SECONDS": 0.01, "LARGE": 1 << 12, "FIRST": 1 << 9}.items():
+    limits = {"PIECE_SECONDS": seconds / 10, "SUBMISSION_SECONDS": seconds / 5, "LARGE": 1 << 12, "FIRST": 1 << 9}
+    for name, value in limits.items():
         monkeypatch.setattr(pacing, name, value)
     bench.start()
     cut = bench.execution.encode(bench.recording(turns))
@@ -181,9 +186,9 @@ def test_the_first_piece_which_may_wait_for_a_driver_does_not_count():
         sizes.append(piece.groups[2])
         return 3.0 if len(sizes) == 1 else 1e-6 * math.prod(piece.groups)
 
-    pacing.run_growing(Dispatch(slow, (), (8, 8, 1000)), timed, warm=False)
+    found = pacing.run_growing(Dispatch(slow, (), (8, 8, 1000)), timed, warm=False)
     assert sum(sizes) == 1000
-    assert slow.seconds_per_group == pytest.approx(1e-6)
+    assert found == pytest.approx(1e-6)
     assert max(sizes) > 16 * sizes[0], "pieces grow again after the first one"
 
 
@@ -194,14 +199,75 @@ def test_pieces_of_a_slow_kernel_stay_short_from_the_first_on():
         times.append(1e-2 * math.prod(piece.groups))
         return times[-1]
 
-    pacing.run_growing(Dispatch(slow, (), (4, 4, 4000)), timed, warm=False)
+    found = pacing.run_growing(Dispatch(slow, (), (4, 4, 4000)), timed, warm=False)
     assert max(times[1:]) <= max(pacing.PIECE_SECONDS, times[0])
-    assert slow.seconds_per_group == pytest.approx(1e-2)
+    assert found == pytest.approx(1e-2)
+
+
+def test_many_small_dispatches_together_are_timed():
+    small, rare, tiny = kernel(None), kernel(None), kernel(None)
+    once = [Dispatch(each, (), (10, 10, 10)) for each in (small, rare)] + [Dispatch(tiny, (), (1, 1, 1))]
+    assert pacing.is_paced(Recording("few", [*once[:1] * 60, *once]))
+    many = Recording("many", [*once[:1] * 10_000, *once])
+    assert not pacing.is_paced(many)
+    small.took(1e-6)
+    assert pacing.is_paced(many), "the others take no time worth knowing"
+    small.took(1e-4, anew=True)
+    found = pacing.submissions(many)
+    assert len(found) == math.ceil(10_001 * 1000 * 1e-4 / pacing.SUBMISSION_SECONDS)
+    assert [command for some in found for command in some] == many.commands
+
+
+def test_many_small_dispatches_are_cut_where_they_are_slow(bench, monkeypatch):
+    monkeypatch.setattr(pacing, "MANY", 1 << 20)
+    dispatch = Dispatch(bench.kernel, (("values", bench.values),), GROUPS, (1,))
+    encoded = bench.execution.encode(Recording("many", [dispatch, Barrier()] * 30))
+    assert encoded.submissions is None
+    bench.execution.submit(encoded)
+    assert bench.kernel.seconds_per_group is not None, "all but the first one tell how long they take"
+    encoded.close()
+
+
+def slow_moment(call: int) -> Callable[[Dispatch], float]:
+    """Times pieces of a quick kernel; another program has the device for 5 s during one of them."""
+    calls = itertools.count(1)
+    return lambda piece: 1e-7 * math.prod(piece.groups) + (5.0 if next(calls) == call else 0.0)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_one_slow_moment_does_not_count_for_good(call):
+    quick = kernel(None)
+    recording = Recording("r", [Dispatch(quick, (), (4, 64, 256))])
+    for timed in (slow_moment(call), slow_moment(0)):
+        found = pacing.run_growing(recording.commands[0], timed, warm=quick.seconds_per_group is not None)
+        quick.took(found)
+    assert quick.sure
+    assert quick.seconds_per_group == pytest.approx(1e-7)
+    assert len(pacing.submissions(recording)) == 1
+    quick.took(1.0, anew=True)
+    assert (quick.seconds_per_group, quick.sure) == (1.0, False), "what became slow counts, and is looked at again"
+
+
+def test_what_is_cut_is_timed_twice_and_then_left_alone(bench, monkeypatch):
+    for name, value in {"PIECE_SECONDS": 1e-6, "SUBMISSION_SECONDS": 1e-6, "LARGE": 1 << 12}.items():
+        monkeypatch.setattr(pacing, name, value)
+    encoded = bench.execution.encode(bench.recording(1))
+    unsure = []
+    for _ in range(3):
+        bench.execution.submit(encoded)
+        unsure.append(encoded.unsure)
+    assert unsure == [True, False, False]
+    monkeypatch.setattr(pacing, "SUBMISSION_SECONDS", 1e6)
+    monkeypatch.setattr(pacing, "PIECE_SECONDS", 1e6)
+    encoded.too_long = True
+    bench.execution.submit(encoded)
+    assert not encoded.unsure, "what is quick needs no second look"
+    encoded.close()
 
 
 def test_a_kernel_that_became_slow_is_timed_anew(bench, monkeypatch):
     """A watchdog counts what a kernel does now, not what it did when the smoke was thin."""
-    encoded = bench.execution.encode(bench.recording(100))
+    encoded = bench.execution.encode(bench.recording(bench.slow_turns()))
     bench.execution.wait(bench.execution.submit(encoded))
     assert len(encoded.submissions) == 1
     monkeypatch.setattr("fluid_addon.gpu.execution.TOO_LONG_SECONDS", 0.0)
@@ -216,10 +282,13 @@ def test_a_kernel_that_became_slow_is_timed_anew(bench, monkeypatch):
     encoded.close()
 
 
-def test_V08_a_cancel_is_seen_while_a_cut_dispatch_runs(bench, small_limits):
-    cancel = threading.Event()
+def test_V08_a_cancel_is_seen_while_a_cut_dispatch_runs(bench, monkeypatch):
+    turns, cancel = bench.slow_turns(), threading.Event()
+    for name, value in {"PIECE_SECONDS": 0.005, "SUBMISSION_SECONDS": 0.01, "LARGE": 1 << 12, "FIRST": 1 << 9}.items():
+        monkeypatch.setattr(pacing, name, value)  # a fiftieth, so that a short test sees what a long kernel does
     bench.execution._cancelled = cancel.is_set
-    encoded = bench.execution.encode(bench.recording(20_000))
+    encoded = bench.execution.encode(bench.recording(200 * turns))
+    assert encoded.submissions is None
     threading.Timer(0.2, cancel.set).start()
     begun = time.monotonic()
     with pytest.raises(FluidError, match="cancelled") as caught:

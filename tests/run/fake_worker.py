@@ -45,9 +45,14 @@ request = json.loads(first["request"])
 """
 
 
-def fake_worker(folder: Path, body: str) -> str:
-    """What to give to `WorkerRun` as its interpreter: a program that runs `body` after the words above."""
+def fake_worker(folder: Path, body: str, *, before: str = "") -> str:
+    """What to give to `WorkerRun` as its interpreter: a program that runs `body` after the words above.
+
+    Args:
+        before: what it does before it reads its request.
+    """
     program = folder / "fake-worker"
-    program.write_text(f"#!{sys.executable} -SE\n{PRELUDE}{body}", "utf-8")
+    prelude = PRELUDE.replace("first = receive()", f"{before}\nfirst = receive()")
+    program.write_text(f"#!{sys.executable} -SE\n{prelude}{body}", "utf-8")
     program.chmod(0o755)
     return str(program)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from fluid_addon.cli import main
+from fluid_addon.run.interrupt import on_interrupt
 from fluid_addon.run.terminal import LINE_EVERY, Terminal
 from fluid_addon.volumes.bake import Bake
 from tests.volumes.meshes import sphere, write_obj
@@ -252,6 +253,25 @@ def test_B15_ctrl_c_ends_the_run_and_leaves_whole_frames(folder, tmp_path, where
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("verb", [("check",), ("devices", "--plan")], ids=["check", "plan"])
+def test_B15_ctrl_c_ends_a_look_at_a_script(tmp_path, verb):
+    (tmp_path / "endless.lua").write_text("while true do end")
+    whole = [sys.executable, "-m", "fluid_addon", *verb, "endless.lua"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(whole, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+    caught = 0
+    while not caught >> (signal.SIGTERM - 1) & 1:  # Python catches it only where it is asked to
+        assert process.poll() is None
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    workers = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, b"problem" in output) == (130, False)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
 HELD = """
 import hashlib, threading
 from fluid_addon.run.interrupt import on_interrupt
@@ -262,13 +282,63 @@ with on_interrupt(lambda: print("heard")):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a terminal there sends no signal to one process")
-def test_L06_ctrl_c_ends_a_process_whose_main_thread_is_held_by_c():
+@pytest.mark.parametrize("heard_before", [False, True], ids=["the first", "a later one"])
+def test_L06_ctrl_c_ends_a_process_whose_main_thread_is_held_by_c(heard_before):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-c", HELD], env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout and process.stdout.readline() == "begun\n"
+    once = "    import signal; signal.raise_signal(signal.SIGINT)\n    threading"
+    held = HELD.replace("    threading", once) if heard_before else HELD
+    process = subprocess.Popen([sys.executable, "-c", held], env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert [process.stdout.readline() for _ in range(1 + heard_before)] == ["heard\n"] * heard_before + ["begun\n"]
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert (process.returncode, output) == (130, "")
+
+
+TWICE = """
+import os, signal, sys
+from fluid_addon.run import RunRequest, WorkerRun
+from fluid_addon.run.event_buffer import EventBuffer
+from fluid_addon.run.interrupt import on_interrupt
+
+plain = EventBuffer.open_up
+def interrupted(self):
+    EventBuffer.open_up = plain
+    signal.raise_signal(signal.SIGINT)
+    plain(self)
+
+run = WorkerRun(RunRequest("x.lua", source="print('begun') while true do end", lua_seconds=60))
+with on_interrupt(run.cancel):
+    for event in run.events():
+        if event["event"] == "log":
+            EventBuffer.open_up = interrupted
+            signal.raise_signal(signal.SIGINT) if sys.argv[1] == "cancel" else run.close()
+    run.close()
+sys.exit(event["exit_code"])
+"""
+
+
+@pytest.mark.parametrize("during", ["cancel", "close"])
+def test_B15_ctrl_c_during_a_stop_does_not_hold_it_up(tmp_path, during):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", TWICE, during], cwd=tmp_path, env=environment, timeout=30, check=False)
+    assert done.returncode == 130
+
+
+def test_B15_ctrl_c_again_while_one_is_attended_to_is_the_same_one():
+    depths = []
+
+    def action() -> None:
+        depths.append(len(depths))
+        if len(depths) == 1:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            assert depths == [0], "what an action holds, such as the lock of an event, is not asked for again"
+
+    with on_interrupt(action):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert depths == [0, 1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the worker")

@@ -49,10 +49,20 @@ def queue():
     made.close()
 
 
-def test_runs_go_one_after_the_other(queue, tmp_path) -> None:
-    first, second = queue.add("a", request(tmp_path)), queue.add("b", request(tmp_path))
-    assert (first.stage, second.stage, queue.active) == (Stage.QUEUED, Stage.QUEUED, [])
-    told = until(queue, lambda: not queue.is_busy)
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """Two runs that were added together: their states, and all events with their keys."""
+    folder, queue = tmp_path_factory.mktemp("two"), RunQueue()
+    try:
+        first, second = queue.add("a", request(folder)), queue.add("b", request(folder))
+        assert (first.stage, second.stage, queue.active) == (Stage.QUEUED, Stage.QUEUED, [])
+        yield first, second, until(queue, lambda: not queue.is_busy)
+    finally:
+        queue.close()
+
+
+def test_runs_go_one_after_the_other(two_runs) -> None:
+    first, second, told = two_runs
     assert [key for key, event in told if event["event"] == "finished"] == ["a", "b"]
     assert [key for key, _ in told] == sorted(key for key, _ in told), "b began before a had ended"
     assert (first.stage, first.files, first.frame, first.exit_code) == (Stage.DONE, 3, 3, 0)
@@ -85,9 +95,8 @@ def test_a_check_tells_every_problem(queue, tmp_path) -> None:
     assert (state.errors[0]["file"], state.errors[0]["line"]) == ("smoke.lua", 5)
 
 
-def test_parameters_are_told_before_the_run_is_over(queue, tmp_path) -> None:
-    queue.add("a", request(tmp_path))
-    told = [event["event"] for _, event in until(queue, lambda: not queue.is_busy)]
+def test_parameters_are_told_before_the_run_is_over(two_runs) -> None:
+    told = [event["event"] for key, event in two_runs[2] if key == "a"]
     assert told.index("parameters") < told.index("frame")
     assert told.count("parameters") == 1
 

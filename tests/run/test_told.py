@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fluid_addon.run import RunRequest, run_script
+from fluid_addon.run import RunRequest, run_log, run_script
+from fluid_addon.run.event_shapes import check_event
 from fluid_addon.run.terminal import Terminal, progress_line
+from fluid_addon.volumes.bake import Bake
 
 SMOKE = """
 sim = FluidEngine.new{domain_size = {32, 16, 16}, sparse = SPARSE}
@@ -65,6 +71,76 @@ def test_several_devices_say_what_they_lost_to_each_other(told):
     memory = last(events, "memory")
     assert len(memory["parts"]) == 2 and memory["table"].count("density_new") == 2
     assert 'planes 16 to 31 of 32 on "' in memory["table"]
+
+
+def test_all_that_a_run_of_endless_voxels_tells_can_be_taken_in():
+    source = "sim = FluidEngine.new{domain_size = {8, 8, 8}, voxel_size = 1e308}\n"
+    source += 'sim:add_field("a", Format.R32F, 1)\nsim:step(1)'
+    events = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert run_script(RunRequest("large.lua", source=source), events.append, threading.Event()) == 0
+    assert [check_event(event) for event in events] == events
+    assert "domain" not in [event["event"] for event in events]
+
+
+def test_the_write_of_a_frame_is_told_before_and_after(tmp_path):
+    events = []
+    source = SMOKE.replace("SPARSE", "false").replace(
+        "sim:step(1)", 'sim:step(1) sim:export_vdb("a_" .. frame .. ".vdb")'
+    )
+    request = RunRequest("smoke.lua", source=source, output=str(tmp_path))
+    assert run_script(request, events.append, threading.Event()) == 0
+    kinds = [(event["event"], event["path"]) for event in events if event["event"] in ("writing", "frame")]
+    assert kinds == [
+        (kind, path)
+        for frame in range(1, 4)
+        for name in [f"a_{frame}.vdb"]
+        for kind, path in [("writing", name), ("writing", None), ("frame", name)]
+    ]
+
+
+LOSES = """
+sim = FluidEngine.new{domain_size = {32, 32, 32}}
+sim:add_field("density", Format.R32F, 0)
+for frame = 1, 6 do sim:step(1) sim:export_vdb("a_" .. frame .. ".vdb") end
+"""
+
+
+@pytest.mark.parametrize("end", ['error("deep")', 'sim:fill("none", 1)', "while true do end"])
+def test_what_a_script_exported_before_its_error_is_kept(tmp_path, end):
+    request = RunRequest("a.lua", source=LOSES + end, output=str(tmp_path), lua_seconds=0.2)
+    events = []
+    assert run_script(request, events.append, threading.Event()) == 3
+    names = [f"a_{frame}.vdb" for frame in range(1, 7)]
+    assert [event["path"] for event in events if event["event"] == "frame"] == names
+    assert events[-1]["files"] == names
+    kept = Bake.open(Path(events[-1]["bake"]))
+    assert [frame.path for frame in kept.frames] == names
+
+
+def test_what_was_exported_before_a_cancel_does_not_hold_it_up(tmp_path):
+    cancel = threading.Event()
+
+    def hear(event):
+        if event["event"] == "frame":
+            cancel.set()
+
+    request = RunRequest("a.lua", source=LOSES, output=str(tmp_path))
+    assert run_script(request, hear, cancel) == 130
+
+
+@pytest.mark.parametrize("log", ["a folder", "a full disk"])
+def test_a_log_that_cannot_be_written_costs_a_note(tmp_path, monkeypatch, log):
+    if log == "a full disk" and not Path("/dev/full").exists():
+        pytest.skip("there is no disk that is always full")
+    monkeypatch.setattr(run_log, "last_log", lambda: tmp_path / "last_run.log")
+    (tmp_path / "last_run.log").mkdir() if log == "a folder" else (tmp_path / "last_run.log").symlink_to("/dev/full")
+    events = []
+    request = RunRequest("a.lua", source="print(1) print(2)")
+    assert run_script(request, events.append, threading.Event()) == 0
+    assert [event["event"] for event in events] == ["started", "note", "log", "log", "parameters", "finished"]
+    why = os.strerror(errno.EISDIR if log == "a folder" else errno.ENOSPC)
+    assert events[1]["text"] == f'The log of this run, "{tmp_path / "last_run.log"}", cannot be written: {why}.'
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import pytest
 from fluid_addon.run import RunRequest, WorkerRun, events, so_far, supervisor
 from fluid_addon.run.event_buffer import EventBuffer
 from fluid_addon.run.event_shapes import SHAPES, check_event
-from fluid_addon.run.protocol import HalfMessageError, MessageWriter, ProtocolError, read_message
+from fluid_addon.run.protocol import MAX_MESSAGE, HalfMessageError, MessageWriter, ProtocolError, read_message
+from fluid_addon.run.worker_process import WorkerProcess
 from tests.run.fake_worker import fake_worker, needs_scripts
 
 REQUEST = RunRequest("smoke.lua", source="print('hello')")
@@ -54,6 +55,17 @@ def error_of(told: list) -> tuple[str, str]:
         ("send('progress', frame='x'); time.sleep(60)", 'an event "progress" with a wrong "frame"'),
         ("send('error', diagnostics=[1]); time.sleep(60)", 'an event "error" with a wrong "diagnostics"'),
         ("finished(0, 1, [2]); time.sleep(60)", 'an event "finished" with a wrong "files"'),
+        ("send('domain', box=[[0, 0], [1, 1]]); time.sleep(60)", 'an event "domain" with a wrong "box"'),
+        ("send('domain', box=[[0, 0, 0], [1, 1, 1e999]]); time.sleep(60)", 'an event "domain" with a wrong "box"'),
+        ("send('checkpoint', frame=10 ** 400, bytes=1); time.sleep(60)", 'an event "checkpoint" with a wrong "frame"'),
+        (
+            "send('progress', frame=1, frames=9, time=0.0, mcells_per_second=1.0, leaves=None,"
+            " seconds_left=float('nan')); time.sleep(60)",
+            'an event "progress" with a wrong "seconds_left"',
+        ),
+        ("send('bake', folder='/'); time.sleep(60)", 'a bake outside of the output folder, "/".'),
+        ("send('bake', folder='/' + 'x' * 5000); os._exit(3)", 'a bake outside of the output folder, "/xxx'),
+        ("send('bake', folder=request['output'] + '/..'); os._exit(3)", "a bake outside of the output folder"),
     ],
 )
 def test_B08_what_is_no_message_ends_the_process(tmp_path, body, what) -> None:
@@ -90,18 +102,81 @@ def test_B08_a_flood_that_nobody_reads_waits_and_does_not_hold_up_the_end(tmp_pa
     body = "text = 'x' * 10000\nwhile True:\n    send('log', text=text)"
     monkeypatch.setattr(EventBuffer, "BYTES", 4_000_000)
     run = WorkerRun(REQUEST, fake_worker(tmp_path, body))
-    size = -1
-    while size != len(run._events) or not size:  # until it grows no more
-        size = len(run._events)
-        time.sleep(0.3)
-    assert size in (398, 399, 400)  # of 10 kB
+    end = time.monotonic() + 60
+    while run._events._has_room():
+        assert time.monotonic() < end, "it never became full"
+        time.sleep(0.01)
+    assert len(run._events) in (398, 399, 400)  # of 10 kB; what comes now waits
     begun = time.monotonic()
     run.cancel()
     while not any(event["event"] == "finished" for event in run.poll()):
         time.sleep(0.005)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 5, "see test_worker_end.py on the 5"
     run.close()
     assert not run._thread.is_alive()
+
+
+def test_B08_what_may_wait_unread_is_bounded_in_bytes(tmp_path) -> None:
+    """Of the largest messages: those that were read, those in the hands of two threads, and those for the panel."""
+    process = WorkerProcess()
+    process.end()
+    process.close()
+    assert (process.arrived.maxsize + 2) * MAX_MESSAGE + EventBuffer.BYTES <= 512 << 20
+
+
+def until_the_end(run: WorkerRun, seconds: float = 30.0) -> list:
+    """The events of a run that must not go on for ever."""
+    told, end = [], time.monotonic() + seconds
+    while not (told and told[-1]["event"] == "finished"):
+        assert time.monotonic() < end, f"its end was never told: {told}"
+        told += run.poll()
+        time.sleep(0.005)
+    return told
+
+
+@needs_scripts
+def test_B08_a_worker_that_goes_on_talking_after_its_end_is_ended(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(supervisor, "END_SECONDS", 0.3)
+    body = "finished(0, 3, ['a'])\nwhile True:\n    framed(b'{\"alive\": true}')\n    time.sleep(0.01)"
+    run = WorkerRun(REQUEST, fake_worker(tmp_path, body))
+    told = until_the_end(run)
+    run.close()
+    assert [(event["event"], event["exit_code"]) for event in told] == [("finished", 0)]
+    assert not run._thread.is_alive()
+
+
+@needs_scripts
+def test_a_fault_of_our_own_beside_a_worker_is_told_and_ends_the_run(tmp_path, monkeypatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(so_far.SoFar, "add", broken)
+    run = WorkerRun(REQUEST, fake_worker(tmp_path, "send('log', text='x'); time.sleep(600)"))
+    code, message = error_of(until_the_end(run))
+    assert code == "worker-died"
+    assert message == "The worker process was ended for a fault of this add-on: a fault of ours."
+    run.close()
+    assert not run._thread.is_alive()
+    assert run._process._process.returncode is not None
+
+
+@needs_scripts
+def test_the_end_is_told_before_what_a_worker_left_is_searched_for(tmp_path, monkeypatch) -> None:
+    """A bake of a hundred thousand frames takes a while to look through."""
+    looked, go_on = [], threading.Event()
+    monkeypatch.setattr(
+        supervisor, "remove_parts_of", lambda folder, process: looked.append((folder, process, go_on.wait(30)))
+    )
+    body = "send('bake', folder=request['output'] + '/smoke'); send('log', text='begun'); time.sleep(600)"
+    run = WorkerRun(REQUEST, fake_worker(tmp_path, body))
+    pid = run.pid
+    while not any(event["event"] == "log" for event in run.poll()):
+        time.sleep(0.005)
+    run.cancel()
+    assert until_the_end(run, 10.0)[-1]["exit_code"] == 130
+    go_on.set()
+    run.close()
+    assert looked == [(Path(REQUEST.output).absolute() / "smoke", pid, True)]
 
 
 def test_a_buffer_replaces_progress_that_nobody_saw_and_hands_out_a_part_at_once() -> None:
@@ -210,6 +285,19 @@ def test_a_worker_that_works_without_a_sign_has_longer(tmp_path, monkeypatch) ->
     code, message = error_of(told_by(tmp_path, "send('started', script='x')\nwhile True: pass"))
     assert code == "worker-stalled"
     assert "for 1.5 seconds while it was preparing the run." in message
+
+
+@needs_scripts
+def test_a_worker_that_waits_for_a_slow_disk_inside_a_library_has_longer(tmp_path, monkeypatch) -> None:
+    """OpenVDB holds Python still while it writes, and uses no processor while the disk takes its time."""
+    impatient(monkeypatch)
+    write = "send('writing', path='a_1.vdb'); time.sleep(1.5)\n"
+    told = told_by(tmp_path, write + "send('writing', path=None); finished(0, 1, ['a_1.vdb'])")
+    assert [event["event"] for event in told] == ["writing", "writing", "finished"]
+    monkeypatch.setattr(supervisor, "BUSY_TICKS", 20)
+    code, message = error_of(told_by(tmp_path, write))
+    assert code == "worker-stalled"
+    assert message.endswith('for 1 seconds while it was writing "a_1.vdb".')
 
 
 @needs_scripts

@@ -46,7 +46,7 @@ LOST = "error('device-lost', 'The device was lost in \"advect\".'); finished(4, 
 @needs_scripts
 def test_V05_V17_a_lost_device_goes_on_from_the_checkpoint(tmp_path) -> None:
     body = f"""
-bake, files, frame = "/b/one", ["a_1", "a_2"], 2
+bake, files, frame = request["output"] + "/one", ["a_1", "a_2"], 2
 if attempt == 0:
     send("bake", folder=bake)
     progress(1); send("frame", path="a_1", frame=1, bytes=1)
@@ -60,14 +60,15 @@ for frame in (2, 3):
 finished(0, 3, ["a_1", "a_2", "a_3"], bake)
 """
     told, asked = run_of(tmp_path, body)
+    bake = str(tmp_path / "out" / "one")
     assert "error" not in kinds(told)
     assert kinds(told).count("finished") == 1
     (restarted,) = [event for event in told if event["event"] == "restarted"]
     assert restarted["frame"] == 2
     assert restarted["text"] == ('The device was lost in "advect". The run begins once more from its last checkpoint.')
-    assert [(request["resume"], request["careful"]) for request in asked] == [(None, False), ("/b/one", True)]
+    assert [(request["resume"], request["careful"]) for request in asked] == [(None, False), (bake, True)]
     end = told[-1]
-    assert (end["exit_code"], end["frames"], end["files"], end["bake"]) == (0, 3, ["a_1", "a_2", "a_3"], "/b/one")
+    assert (end["exit_code"], end["frames"], end["files"], end["bake"]) == (0, 3, ["a_1", "a_2", "a_3"], bake)
     state = RunState()
     for event in told:
         state.apply(event)
@@ -77,7 +78,7 @@ finished(0, 3, ["a_1", "a_2", "a_3"], bake)
 @needs_scripts
 def test_V05_without_a_checkpoint_it_begins_anew(tmp_path) -> None:
     body = f"""
-bake, files, frame = f"/b/{{attempt}}", ["a_1"], 1
+bake, files, frame = f"{{request['output']}}/{{attempt}}", ["a_1"], 1
 send("bake", folder=bake)
 progress(1); send("frame", path="a_1", frame=1, bytes=1)
 if attempt == 0:
@@ -85,20 +86,21 @@ if attempt == 0:
 finished(0, 1, files, bake)
 """
     told, asked = run_of(tmp_path, body)
+    bake = str(tmp_path / "out" / "1")
     assert [(request["resume"], request["careful"]) for request in asked] == [(None, False), (None, True)]
     (restarted,) = [event for event in told if event["event"] == "restarted"]
     assert restarted["text"].endswith("The run begins once more from its start, as there is no checkpoint yet.")
-    assert (told[-1]["exit_code"], told[-1]["files"], told[-1]["bake"]) == (0, ["a_1"], "/b/1")
+    assert (told[-1]["exit_code"], told[-1]["files"], told[-1]["bake"]) == (0, ["a_1"], bake)
     state = RunState()
     for event in told:
         state.apply(event)
-    assert (state.files, state.bake) == (1, "/b/1")
+    assert (state.files, state.bake) == (1, bake)
 
 
 @needs_scripts
 def test_V06_a_device_lost_again_in_the_same_step_ends_the_run(tmp_path) -> None:
     body = f"""
-bake, files, frame = "/b/one", ["a_1"], 1
+bake, files, frame = request["output"] + "/one", ["a_1"], 1
 send("bake", folder=bake)
 if attempt == 0:
     progress(1); send("frame", path="a_1", frame=1, bytes=1); send("checkpoint", frame=1, bytes=1)
@@ -116,7 +118,7 @@ else:
 @needs_scripts
 def test_V06_a_device_lost_at_ever_later_steps_ends_the_run_after_three(tmp_path) -> None:
     body = f"""
-bake, files, frame = "/b/one", [], 10 * (attempt + 1)
+bake, files, frame = request["output"] + "/one", [], 10 * (attempt + 1)
 send("bake", folder=bake); send("checkpoint", frame=1, bytes=1); progress(frame)
 {LOST}
 """

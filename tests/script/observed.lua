@@ -124,3 +124,12 @@ for name, value in pairs({a = 1, b = 2, c = 3, d = 4, e = 5}) do param(name, {de
 for key in pairs(_G) do
   if type(key) == "string" and #key < 20 then sim:fill(key, #key) end
 end
+
+-- Sets of what has no name but where it comes from.
+local sets = {[sim] = 1, [FluidEngine.new{domain_size = {4, 4, 4}}] = 1, [FluidEngine] = 1, [Format] = 1, [sim.step] = 1}
+for i = 1, 8 do sets[coroutine.create(print)] = 1 end
+for i = 1, 8 do sets[coroutine.wrap(print)] = 1 end
+for _, library in pairs({math, string, table, utf8, coroutine}) do
+  for _, f in pairs(library) do sets[f] = 1 end
+end
+for key in pairs(sets) do show("set", key) end

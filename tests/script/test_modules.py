@@ -149,6 +149,18 @@ def test_a_link_out_of_the_folder_is_not_followed(lua, folder: Path) -> None:
         assert lua.error(write(folder / "smoke.lua", f"require('{name}')")).code == "module-missing"
 
 
+def test_a_hint_names_nothing_outside_of_the_folder(lua, folder: Path) -> None:
+    write(folder.parent / "secret.lua", "return 1")
+    write(folder / "my" / "secrets.lua", "return 1")
+    (folder / "up").symlink_to(folder.parent)
+    (folder / "loop").symlink_to(folder / "loop")
+    for name in ("up.secre", "loop.secre"):
+        error = lua.error(write(folder / "smoke.lua", f"require('{name}')"))
+        assert (error.code, error.diagnostics[0].hint) == ("module-missing", None)
+    error = lua.error(write(folder / "smoke.lua", "require('my.secre')"))
+    assert error.diagnostics[0].hint == 'Did you mean "my.secrets"?'
+
+
 def test_a_link_inside_the_folder_is_fine(lua, folder: Path) -> None:
     write(folder / "my" / "a.lua", "return 'a'")
     (folder / "b.lua").symlink_to(folder / "my" / "a.lua")

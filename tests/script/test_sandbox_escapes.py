@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import pytest
 
+from fluid_addon.diagnostics import fail
+from fluid_addon.script.sandbox import spoken
+
 D, T, M = ["lua-error"], ["lua-timeout"], ["lua-memory"]
 
 LOOP = "function() while true do end end"
@@ -277,3 +280,17 @@ def test_random_numbers_repeat(lua) -> None:
 def test_L19_a_script_that_overwrites_libraries_harms_no_other(lua) -> None:
     lua.run("string.format = nil math.floor = nil print = nil pcall = nil table.concat = nil string.rep = nil")
     assert lua.printed("print(math.floor(1.5), ('%d'):format(3), table.concat({1, 2}))") == ["1\t3\t12"]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ('There is no "/home/o\'brien/art/x.vdb".', 'There is no "…/x.vdb".'),
+        ("Cannot write 'C:\\Users\\ann\\x.vdb': \"/tmp/a/x\".", "Cannot write '…/x.vdb': \"…/x\"."),
+        ('It\'s "\\\\server\\share\\x.vdb" and "C:/a/x".', 'It\'s "…/x.vdb" and "…/x".'),
+        ('There is no field "\x1b[31m\u202e".', 'There is no field "\\x1b[31m\\u202e".'),
+        ('"\\d" is no "/"; known: "/a", "b/c".', '"\\d" is no "/"; known: "/a", "b/c".'),
+    ],
+)
+def test_what_a_script_hears_is_whole_but_for_folders(said: str, heard: str) -> None:
+    assert spoken(fail("disk-error", said)) == heard

@@ -56,8 +56,9 @@ class StartedEngine(FluidEngine):
 
 @pytest.fixture(scope="session")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled kernels, kept from one proof to the next."""
-    return tmp_path_factory.mktemp("kernels")
+    """Compiled kernels, kept from one proof to the next, in all of pytest's workers."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "kernels"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,25 @@ def test_D06_other_folders_and_links_are_passed_over(tmp_path: Path, make: Make)
         pytest.skip("links cannot be made here")
     assert cache.bakes_in(folder) == []
     assert cache.bakes_in(tmp_path / "nothing") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="takes rights from itself")
+def test_D03_a_folder_that_cannot_be_looked_into_is_passed_over() -> None:
+    """Such as "lost+found", where the cache is a disk of its own."""
+    with tempfile.TemporaryDirectory() as name:  # tmp_path is of one user alone
+        folder = Path(name)
+        Bake.create(folder, "smoke", script_hash="abc", device="none").release()
+        (folder / "lost+found").mkdir(mode=0)
+        folder.chmod(0o755)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            found = cache.bakes_in(folder)
+        finally:
+            if root:
+                os.seteuid(0)
+        assert [bake.name for bake in found if not bake.problem] == ["smoke"]
 
 
 @pytest.mark.parametrize(

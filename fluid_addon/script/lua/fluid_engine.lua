@@ -8,6 +8,7 @@ local setmetatable, tonumber, type = lua.setmetatable, lua.tonumber, lua.type
 local gmatch, sub = lua.string.gmatch, lua.string.sub
 local rawequal, select, move = lua.rawequal, lua.select, lua.table.move
 local shown_value, objects = border.order.shown, border.objects
+local number_of = border.order.number_of -- of what scripts may take as keys, in the order in which they are made
 
 local _ENV <const> = nil
 
@@ -49,7 +50,10 @@ for line in gmatch(border.vocabulary, "[^\n]+") do
   else
     local names = move(words, 3, #words, 1, {})
     argument_names[name] = names
-    if kind == "method" then methods[name] = method(name, names) end
+    if kind == "method" then
+      methods[name] = method(name, names)
+      number_of(methods[name])
+    end
   end
 end
 
@@ -78,6 +82,7 @@ end)
 local function engine_of(handle)
   local engine = setmetatable({}, engine_metatable)
   handles[engine] = handle
+  number_of(engine)
   return engine
 end
 
@@ -115,6 +120,7 @@ local function object_of(name)
     ask("unknown member of an object", shown(member), where())
   end))
   objects[object] = name
+  number_of(object)
   return object
 end
 

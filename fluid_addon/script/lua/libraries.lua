@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The standard libraries as a script sees them. What Lua's own functions lack is a limit on the work that they do in
 -- C, where the clock cannot interrupt them: here each is refused where it could run for long, and counted otherwise.
+-- Operators on long texts ("..", "<", "==") cannot be counted: where they take too long, the supervisor ends the worker.
 
-local lua, border, patterns = ...
+local lua, border, patterns, texts = ...
 local ask, where, settle, settled = border.ask, border.where, border.settle, border.settled
 local error, next, pcall, rawget, rawlen, rawset = lua.error, lua.next, lua.pcall, lua.rawget, lua.rawlen, lua.rawset
 local select = lua.select
@@ -10,15 +11,13 @@ local setmetatable, tonumber, tostring, type, xpcall =
   lua.setmetatable, lua.tonumber, lua.tostring, lua.type, lua.xpcall
 local raw_getmetatable, load = lua.raw_getmetatable, lua.load
 local order, shown, sorting = border.order, border.order.shown, border.sorting
-local coroutine, math, string, table, utf8 = lua.coroutine, lua.math, lua.string, lua.table, lua.utf8
-local find, match, gmatch, gsub, rep, format = string.find, string.match, string.gmatch, string.gsub, string.rep, string.format
-local byte, lower, reverse, sub, upper = string.byte, string.lower, string.reverse, string.sub, string.upper
+local coroutine, math, table = lua.coroutine, lua.math, lua.table
+local byte, find, gsub, sub = lua.string.byte, lua.string.find, lua.string.gsub, lua.string.sub
 local concat, insert, move, remove, sort, unpack = table.concat, table.insert, table.move, table.remove, table.sort, table.unpack
 local co_close, co_resume, co_running, co_status = coroutine.close, coroutine.resume, coroutine.running, coroutine.status
 
 local _ENV <const> = nil
 
-local MAX_STRING = 256 * 1024 * 1024 -- bytes of one string.rep
 local MAX_ELEMENTS = 1e7 -- of a table that one function walks in C
 local MAX_CHUNK = 1024 * 1024 -- bytes of one text to load: the host reads it too
 local MAX_PRINTED = 65536 -- bytes of one value; the host cuts lines far shorter
@@ -26,14 +25,12 @@ local MAX_PRINTED = 65536 -- bytes of one value; the host cuts lines far shorter
 -- Every million steps of work in C, look at the clock.
 local work = 0
 local function spend(steps)
-  work = work + steps
+  if steps > 0 then work = work + steps end -- never back, and not to what is no number (NaN)
   if work > 1e6 then
     work = 0
     border.check_limits()
   end
 end
-
-local check_pattern = patterns(lua, spend)
 
 -- A call through this is no tail call, so that Lua can name the function in "bad argument #1 to 'find'".
 local function pass(...) return ... end
@@ -44,105 +41,7 @@ local function copy(library)
   return t
 end
 
--- ===== string
-
-local strings = copy(string)
-
-function strings.rep(s, n, separator)
-  if (type(s) == "string" or type(s) == "number") and tonumber(n) then
-    local one = #tostring(s) + (separator and #tostring(separator) or 0)
-    if one == 0 then return "" end -- Lua 5.4 counts all the way to n even so
-    if one * tonumber(n) > MAX_STRING then error("resulting string too large", 2) end
-    spend(one * tonumber(n))
-  end
-  return (rep(s, n, separator))
-end
-
-function strings.find(s, pattern, init, plain)
-  if plain then
-    if type(s) == "string" and type(pattern) == "string" then
-      if #s * #pattern > 1e10 then error("text too long for this search", 2) end
-      spend(#s)
-    end
-  else
-    check_pattern(s, pattern)
-  end
-  return pass(find(s, pattern, init, plain))
-end
-
-function strings.match(s, pattern, init)
-  check_pattern(s, pattern)
-  return pass(match(s, pattern, init))
-end
-
-function strings.gmatch(s, pattern, init)
-  check_pattern(s, pattern)
-  return pass(gmatch(s, pattern, init))
-end
-
-function strings.gsub(s, pattern, replacement, n)
-  check_pattern(s, pattern)
-  return pass(gsub(s, pattern, replacement, n))
-end
-
--- These are linear, and only counted.
-local function counted(s)
-  if type(s) == "string" then spend(#s) end
-  return s
-end
-
--- Addresses are no text: what has no name is shown by its number (order.lua), and "%p" is refused.
-local kinds_of, patterns_known = {}, 0 -- pattern -> its conversions, one letter each, if there is an s or p among them
-
-local function conversions(pattern)
-  local kinds = {}
-  for kind in gmatch(pattern, "%%[-+ #0-9.]*(.)") do
-    if kind ~= "%" then kinds[#kinds + 1] = kind end
-  end
-  local found = concat(kinds)
-  return find(found, "[sp]") and found or false
-end
-
-local function named(kinds, pattern, ...)
-  local values = {...}
-  for at = 1, #kinds do
-    local kind = sub(kinds, at, at)
-    if kind == "p" then error("invalid conversion '%p' to 'format': scripts see no addresses", 3) end
-    if kind == "s" and at <= select("#", ...) then values[at] = shown(values[at]) end
-  end
-  return pattern, unpack(values, 1, select("#", ...))
-end
-
-local function any_object(...)
-  for i = 1, select("#", ...) do
-    local kind = type((select(i, ...)))
-    if kind == "table" or kind == "function" or kind == "thread" then return true end
-  end
-  return false
-end
-
-function strings.format(pattern, ...)
-  local kinds = kinds_of[pattern]
-  if kinds == nil and type(pattern) == "string" then
-    if #pattern > MAX_CHUNK then error("format too long", 2) end
-    if patterns_known > 500 then kinds_of, patterns_known = {}, 0 end
-    kinds = conversions(pattern)
-    kinds_of[pattern], patterns_known = kinds, patterns_known + 1
-  end
-  if kinds and (find(kinds, "p", 1, true) or any_object(...)) then
-    return counted(format(named(kinds, pattern, ...)))
-  end
-  return counted(format(pattern, ...))
-end
-
-function strings.lower(s) return counted(lower(s)) end
-function strings.reverse(s) return counted(reverse(s)) end
-function strings.sub(s, i, j) return counted(sub(s, i, j)) end
-function strings.upper(s) return counted(upper(s)) end
-
-local of_strings = raw_getmetatable("")
-of_strings.__index = strings
-of_strings.__metatable = false
+local strings, codes, counted = texts(lua, border, spend, patterns(lua, spend), copy)
 
 -- ===== table
 
@@ -159,9 +58,19 @@ local function length_of(t)
   return length
 end
 
-function tables.concat(t, ...)
-  length_of(t)
-  return (concat(t, ...))
+-- Counts the elements from one place to another, which C walks whatever the table holds.
+local function spend_range(what, from, to)
+  if tonumber(from) and tonumber(to) then
+    local count = tonumber(to) + 1.0 - tonumber(from) -- a float cannot wrap around
+    if count > MAX_ELEMENTS then error("too many elements to " .. what, 3) end
+    spend(count)
+  end
+end
+
+function tables.concat(t, separator, i, j)
+  local length = length_of(t)
+  spend_range("concat", i or 1, j or length)
+  return counted(concat(t, separator, i, j))
 end
 
 function tables.insert(t, ...)
@@ -179,11 +88,7 @@ function tables.remove(t, ...)
 end
 
 function tables.move(a, from, to, at, ...)
-  if tonumber(from) and tonumber(to) then
-    local count = tonumber(to) + 0.0 - tonumber(from) -- a float cannot wrap around
-    if count > MAX_ELEMENTS then error("too many elements to move", 2) end
-    if count > 0 then spend(count) end
-  end
+  spend_range("move", from, to)
   return (move(a, from, to, at, ...))
 end
 
@@ -193,7 +98,8 @@ function tables.sort(t, before)
 end
 
 function tables.unpack(t, i, j)
-  length_of(t)
+  local length = length_of(t)
+  spend_range("unpack", i or 1, j or length)
   return pass(unpack(t, i, j))
 end
 
@@ -213,19 +119,34 @@ math.randomseed(SEED)
 
 local coroutines = copy(coroutine)
 
+-- They are numbered as they come, so that a set of them has an order.
+local function new_coroutine(body)
+  local co = border.hooked_coroutine(body)
+  order.number_of(co)
+  return co
+end
+
 function coroutines.create(body)
-  return border.hooked_coroutine(body)
+  return new_coroutine(body)
 end
 
 -- Each coroutine counts its own instructions, so work in many small slices would never meet the hook.
 local SLICE = 2e4
 
+local without_clock = setmetatable({}, {__mode = "k"}) -- coroutines that ended for want of stack: what they hold never runs
+
+local function resumed(co, ok, ...)
+  if not ok and border.is_out_of_stack((...)) then without_clock[co] = true end
+  return ok, ...
+end
+
 function coroutines.resume(co, ...)
   spend(SLICE)
-  return settled(co_resume(co, ...))
+  return settled(resumed(co, co_resume(co, ...)))
 end
 
 function coroutines.close(co)
+  if without_clock[co] then error("a coroutine that ran out of stack cannot be closed", 2) end
   return settled(co_close(co))
 end
 
@@ -233,7 +154,7 @@ local function continue(co, ok, ...)
   if border.is_stopped() then border.raise_stop() end
   if ok then return ... end
   local message = settle((...))
-  if co_status(co) == "dead" then
+  if co_status(co) == "dead" and not without_clock[co] then
     local closed, other = settled(co_close(co))
     if not closed then message = other end
   end
@@ -241,11 +162,13 @@ local function continue(co, ok, ...)
 end
 
 function coroutines.wrap(body)
-  local co = border.hooked_coroutine(body)
-  return function(...)
+  local co = new_coroutine(body)
+  local function go_on(...)
     spend(SLICE)
-    return continue(co, co_resume(co, ...))
+    return continue(co, resumed(co, co_resume(co, ...)))
   end
+  order.number_of(go_on)
+  return go_on
 end
 
 -- To a script the coroutine that runs it is the main one.
@@ -266,10 +189,15 @@ end
 local base = {
   assert = lua.assert, error = error, getmetatable = lua.getmetatable, ipairs = lua.ipairs, next = order.next,
   pairs = order.pairs, rawequal = lua.rawequal, rawget = rawget, rawlen = rawlen, rawset = rawset, select = select,
-  tonumber = tonumber, type = type, _VERSION = lua.version,
-  coroutine = coroutines, math = maths, string = strings, table = tables, utf8 = copy(utf8),
+  type = type, _VERSION = lua.version,
+  coroutine = coroutines, math = maths, string = strings, table = tables, utf8 = codes,
 }
 base._G = base
+
+function base.tonumber(...)
+  if type((...)) == "string" then spend(#(...)) end
+  return pass(tonumber(...))
+end
 
 function base.tostring(...)
   if select("#", ...) == 0 then return pass(tostring()) end
@@ -281,9 +209,9 @@ function base.pcall(...)
 end
 
 function base.xpcall(body, handler, ...)
-  -- An error that the clock raised reaches handlers with the clock switched off: they must not run then.
+  -- An error that the clock raised, or had, reaches handlers with the clock switched off: they must not run then.
   local function guarded(message)
-    if border.is_stopped() then return message end
+    if border.is_stopped() or border.is_out_of_stack(message) then return message end
     return handler(settle(message))
   end
   return settled(xpcall(body, guarded, ...))
@@ -380,6 +308,7 @@ end
 
 function border.set_main(co)
   main = co
+  order.number_of(co)
 end
 
 return base

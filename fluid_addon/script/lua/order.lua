@@ -29,6 +29,20 @@ local function number_of(object)
 end
 order.number_of = number_of
 
+-- Numbers what a library holds, by names: a script may take it as a key, and nothing else may tell two of them apart.
+function order.number_named(library)
+  if numbers[library] then return end
+  number_of(library)
+  local names = {}
+  for name in next, library do names[#names + 1] = name end
+  sort(names)
+  for i = 1, #names do
+    local value = library[names[i]]
+    if type(value) == "function" then number_of(value) end
+    if type(value) == "table" then order.number_named(value) end
+  end
+end
+
 -- tostring, without addresses.
 function order.shown(value)
   local kind = type(value)

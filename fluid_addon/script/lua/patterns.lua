@@ -14,8 +14,8 @@ local MAX_STEPS = log(2e8) -- of one match at the very worst: some seconds, for 
 -- again, and an anchored pattern starts only once.
 local function growth_of(pattern)
   local exponent, optional, trailing = 0, 0, false
-  local at, last = 1, #pattern
   local anchored = sub(pattern, 1, 1) == "^"
+  local at, last = anchored and 2 or 1, #pattern
   while at <= last do
     local c = sub(pattern, at, at)
     local single = true
@@ -59,7 +59,7 @@ return function(s, pattern)
     if #pattern > 2000 then error("pattern too long", 3) end
     if growths_known > 500 then growths, growths_known = {}, 0 end
     local exponent, optional = growth_of(pattern)
-    growth = {exponent, optional * log(2)}
+    growth = {exponent, optional * log(2) + log(#pattern + 1)} -- each try may go through all of the pattern
     growths[pattern], growths_known = growth, growths_known + 1
   end
   local steps = growth[2]

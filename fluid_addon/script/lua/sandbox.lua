@@ -4,8 +4,8 @@
 -- `host` is the only thing of Python in this state, and only closures of these files hold it. Strings, numbers and
 -- booleans cross it; no table and no Python object does. The other chunks are trusted files, compiled here.
 
-local host, vocabulary, sorting_source, order_source, patterns_source, libraries_source, encoder_source, engine_source =
-  ...
+local host, vocabulary, sorting_source, order_source, patterns_source, texts_source, libraries_source, encoder_source,
+  engine_source = ...
 
 local lua = {
   assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, load = load, next = next,
@@ -82,9 +82,17 @@ function hook()
   check_limits()
 end
 
+-- Where no stack is left the hook itself fails, and the clock is not looked at. Its error ends a coroutine with the hook
+-- switched off, and so it is in message handlers: nothing of a script may run there.
+local function is_out_of_stack(message)
+  if type(message) ~= "string" then return false end
+  return find(sub(message, 1, 300), "stack overflow", 1, true) ~= nil or message == "error in error handling"
+end
+
 -- What a protected call hands to the script: a stopped script does not get it at all.
 local function settle(message)
   if stopped then raise_stop() end
+  if is_out_of_stack(message) then check_limits() end
   if message == OUT_OF_MEMORY then ask("out of memory", where()) end
   if type(message) == "string" then return (gsub(message, OWN_POSITION, "")) end
   return message
@@ -105,7 +113,7 @@ end
 local border = {
   ask = ask, where = where, check_limits = check_limits, settle = settle, settled = settled, raise_stop = raise_stop,
   hooked_coroutine = hooked_coroutine, vocabulary = vocabulary, getinfo = getinfo,
-  is_stopped = function() return stopped end,
+  is_stopped = function() return stopped end, is_out_of_stack = is_out_of_stack,
 }
 
 local env
@@ -121,8 +129,11 @@ local trusted = "=[fluid]"
 border.sorting = load(sorting_source, trusted, "t", {})(lua)
 border.order = load(order_source, trusted, "t", {})(lua, border, border.sorting)
 border.encode = load(encoder_source, trusted, "t", {})(lua, border)
-env = load(libraries_source, trusted, "t", {})(lua, border, load(patterns_source, trusted, "t", {}))
+env = load(libraries_source, trusted, "t", {})(
+  lua, border, load(patterns_source, trusted, "t", {}), load(texts_source, trusted, "t", {})
+)
 load(engine_source, trusted, "t", {})(lua, border, env)
+border.order.number_named(env)
 
 -- ----- The outcome of a run, as text for the host
 

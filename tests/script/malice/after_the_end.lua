@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --! ends = "lua-timeout"
+--! seconds = 0.4
 -- Once a script is stopped, nothing of it gets another turn: no handler, no closing variable, no coroutine, no text.
 sim = FluidEngine.new{domain_size = {1, 1, 1}}
 local function loud() print("alive") sim:step(1) end
