@@ -68,7 +68,6 @@ class Bake:
 
         Raises disk-full and disk-error.
         """
-        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:48] or "bake"
         head = {
             "format": FORMAT,
             "version": VERSION,
@@ -80,7 +79,7 @@ class Bake:
             "parameters": dict(parameters or {}),
             "details": dict(details or {}),
         }
-        bake = cls(_new_folder(cache.absolute(), slug), head, [])
+        bake = cls(_new_folder(cache.absolute(), name), head, [])
         try:
             bake._owned = _locked(bake.folder)
             bake._save()
@@ -274,12 +273,11 @@ class Bake:
 
         Raises disk-full and disk-error; nothing is left of it then.
         """
-        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", self.name).strip("-")[:48] or "bake"
         frames = [frame for frame in self.frames if frame.path in staying]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         whole = {**self._head, **head, "created": now, "checkpoints": [asdict(checkpoint)], "finished": False}
         # Until it is whole it is older than all others: whatever ends this, no run goes on in it, and it can be freed.
-        made = Bake(_new_folder(cache.absolute(), slug), {**whole, "created": ""}, frames)
+        made = Bake(_new_folder(cache.absolute(), self.name), {**whole, "created": ""}, frames)
         try:
             made.claim()
             made._save()
@@ -381,7 +379,8 @@ def _locked(folder: Path) -> BakeLock:
         raise disk_problem(folder / LOCK, error) from error
 
 
-def _new_folder(cache: Path, slug: str) -> Path:
+def _new_folder(cache: Path, name: str) -> Path:
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:48] or "bake"
     for _ in range(_TRIES):
         folder = cache / f"{slug}-{secrets.token_hex(4)}"
         try:
