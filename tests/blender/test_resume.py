@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from fluid_addon.faults import FAULTS_VARIABLE, fault_text
 from tests.blender.conftest import EXTENSION, children
 from tests.blender.studio import Studio, gone
 from tests.blender.test_run_panel import Layout
@@ -35,6 +36,7 @@ sim:add_stencil("grow", {inputs = {"density"}, outputs = {"density_new"}, code =
 sim:run{frames = FRAMES, fps = 24, export = "smoke_####.vdb"}
 """
 SOON = 0.02  # seconds between two checkpoints
+ENDLESS = 100000  # frames; no test comes to the last
 
 
 @pytest.fixture
@@ -67,13 +69,21 @@ def uninterrupted(studio: Studio, frames: int, source: str = GROWING) -> dict[st
     return frames_of(state.bake)
 
 
-def with_a_checkpoint(studio: Studio, found: Any) -> Any:
-    """Start a run, and wait for its first checkpoint and some frames behind it. Returns its state."""
-    state = studio.start(found)
-    studio.until(lambda: (state.checkpoint or 0) >= 3 and bool(found.data.filepath))
-    behind = state.frame + 2
+def with_a_checkpoint(studio: Studio, found: Any, frames: int = ENDLESS) -> Any:
+    """Start a run, and wait for its first checkpoint and some frames behind it. Returns its state.
+
+    With fewer `frames` than ENDLESS its worker stays where it would write the last: however fast the machine is, it
+    does not end before the test does something to it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if frames < ENDLESS:
+            patch.setenv(FAULTS_VARIABLE, fault_text("disk.announce", frames, "hang"))
+        state = studio.start(found)
+        studio.until(lambda: ((state.checkpoint or 0) >= 3 and bool(found.data.filepath)) or state.is_over)
+    assert not state.is_over, state.errors
+    behind = min(state.frame + 2, frames - 1)
     studio.until(lambda: state.frame >= behind or state.is_over)
-    assert not state.is_over, "too short a run for this test"
+    assert not state.is_over, state.errors
     return state
 
 
@@ -117,7 +127,7 @@ def test_a_crash_of_the_worker_costs_a_moment_and_no_frame(often) -> None:
     studio = often
     whole = uninterrupted(studio, FRAMES)
     found = studio.add(FRAMES, "Smoke", GROWING)
-    state = with_a_checkpoint(studio, found)
+    state = with_a_checkpoint(studio, found, FRAMES)
     assert button(drawn(studio, found)) is None, "it runs"
     os.kill(studio.worker(), signal.SIGKILL)
     longest = 0.0
@@ -174,10 +184,10 @@ WITH_BODY = (
 
 def test_a_simulation_with_an_object_of_the_scene_resumes_D09(bpy, often) -> None:
     add_body(bpy, 0.6)
-    frames = 24
+    frames = FRAMES // 2
     whole = uninterrupted(often, frames, WITH_BODY)
     found = often.add(frames, "Smoke", WITH_BODY)
-    state = with_a_checkpoint(often, found)
+    state = with_a_checkpoint(often, found, frames)
     stop(often, found)
     left = often.part("blender.bakes").unfinished(found)
     again = resume(often, found)
@@ -216,7 +226,7 @@ def test_blender_was_killed_and_the_file_knows_its_bake(bpy, often, tmp_path) ->
     """Nothing was saved since the run began: the bake is known by its manifest."""
     studio = often
     bpy.context.preferences.addons[EXTENSION].preferences.cache_folder = "//cache"
-    studio.add(100000, "Smoke", GROWING)
+    studio.add(ENDLESS, "Smoke", GROWING)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
     words = [sys.executable, "-c", BLENDER, tmp_path / "scene.blend"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
@@ -250,7 +260,7 @@ def test_blender_was_killed_and_the_file_knows_its_bake(bpy, often, tmp_path) ->
 @pytest.fixture
 def stopped(often) -> SimpleNamespace:
     """A run that was stopped, and a slider that was moved since."""
-    found = often.add(100000, "Smoke", GROWING)
+    found = often.add(ENDLESS, "Smoke", GROWING)
     state = with_a_checkpoint(often, found)
     stop(often, found)
     left = often.part("blender.bakes").unfinished(found)
@@ -348,7 +358,7 @@ def test_a_changed_script_is_trusted_and_goes_on_with_its_changes(bpy, often, st
 
 
 def test_nothing_is_offered_without_a_checkpoint(bpy, often) -> None:
-    found = often.add(100000, "Smoke", GROWING)
+    found = often.add(ENDLESS, "Smoke", GROWING)
     bpy.context.preferences.addons[EXTENSION].preferences.checkpoint_seconds = 0.0
     state = often.start(found)
     often.until(lambda: state.files > 5)
