@@ -21,9 +21,7 @@ from .gpu.memory import human_bytes
 from .run import RunRequest, WorkerRun, run_script
 from .run.checkpoints import bake_to_resume
 from .run.device_list import DeviceList
-from .run.events import error_event
 from .run.interrupt import on_interrupt
-from .run.plan import plan_json, plan_script, plan_text
 from .run.presets import find_preset, list_presets
 from .run.ranks import Leader, follow, is_first_rank, launched_by_mpi
 from .run.report import report
@@ -200,10 +198,7 @@ def _check(arguments: argparse.Namespace) -> int:
         nonlocal count
         if event["event"] == "error":
             count += len(event["diagnostics"])
-            if arguments.json:
-                _print_json(event)
-            else:
-                print("\n".join(item["text"] for item in event["diagnostics"]))
+            _show_problems(event, arguments.json)
 
     code = _show_all(WorkerRun(RunRequest(script=arguments.script, objects=objects), verb="check"), show)
     if not arguments.json and code != Kind.CANCELLED.value:
@@ -211,12 +206,11 @@ def _check(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _print_problems(problems: Sequence[FluidError], as_json: bool) -> None:
-    for error in problems:
-        if as_json:
-            _print_json(error_event(error))
-        else:
-            print("\n".join(map(render, error.diagnostics)))
+def _show_problems(event: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(event)
+    else:
+        print("\n".join(item["text"] for item in event["diagnostics"]))
 
 
 def _plan(arguments: argparse.Namespace) -> int:
@@ -227,12 +221,18 @@ def _plan(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         gpu_count=arguments.gpu_count,
     )
-    cancel = threading.Event()
-    with on_interrupt(cancel.set):
-        problems, plans = plan_script(request, cancel)
-    _print_problems(problems, arguments.json)
-    print("\n\n".join(plan_json(plan) if arguments.json else plan_text(plan) for plan in plans))
-    return max((error.kind.value for error in problems), default=0)
+    plans: list[str] = []
+
+    def show(event: dict[str, Any]) -> None:
+        if event["event"] == "error":
+            _show_problems(event, arguments.json)
+        elif event["event"] == "plan":
+            plans.append(event["json" if arguments.json else "text"])
+
+    code = _show_all(WorkerRun(request, verb="plan"), show)
+    if plans:
+        print("\n\n".join(plans))
+    return code
 
 
 def _devices(arguments: argparse.Namespace) -> int:

@@ -33,6 +33,7 @@ SHAPES: dict[str, dict[str, Types]] = {
     "domain": {"box": list},
     "scene": {"objects": list, "frames": _COUNT_OR_NOT},
     "capture": {"name": str, "frame": int, "frames": _COUNT_OR_NOT},
+    "plan": {"text": str, "json": str},
     "memory": {"table": str, "bytes": _NUMBER, "device": str, "parts": list},
     "bake": {"folder": str},
     "reading": {"path": _TEXT_OR_NOT},

@@ -10,6 +10,7 @@
 | domain | box: low and high corner of the script's first domain, along the world's axes |
 | scene | objects: the names that a check found the script to ask for; frames, or null where it cannot be told |
 | capture | name, frame, frames: how far the meshes of a scene are captured before its run |
+| plan | text, json: what one engine of the script would take of the devices, for people and as an object in bytes |
 | memory | table, bytes, device, parts: list of {device, bytes}, one for each part of the domain |
 | bake | folder |
 | reading | path: the grid file that is being read now, or null afterwards |

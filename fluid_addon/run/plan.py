@@ -5,40 +5,49 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import asdict
 
 from ..diagnostics import FluidError, fail
 from ..engine.run_plan import PartPlan, RunPlan
 from ..gpu.memory import human_bytes
+from .events import Emit
 from .request import RunRequest
-from .session import look_through
+from .session import look_through, tell_findings
 
-__all__ = ["plan_json", "plan_script", "plan_text"]
-
-
-def plan_script(request: RunRequest, cancel: threading.Event) -> tuple[list[FluidError], list[RunPlan]]:
-    """The problems of a script, and where there are none the plans of its engines; nothing is computed."""
-    problems, session = look_through(request, cancel)
-    if cancel.is_set():
-        return [fail("cancelled", "The plan was cancelled.")], []
-    if problems:
-        return problems, []
-    try:
-        plans = [engine.plan() for engine in session.engines]
-    except FluidError as error:
-        return [error], []
-    if not plans:
-        return [fail("usage", f'"{request.script}" makes no FluidEngine.', "A simulation begins with it.")], []
-    return [], plans
+__all__ = ["run_plan"]
 
 
-def plan_json(plan: RunPlan) -> str:
+def run_plan(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
+    """Plan a script here, with nothing computed. Its problems, or the plans of its engines, are events; the last one is
+    "finished".
+
+    Returns:
+        the exit code of the command line.
+    """
+    begun = time.monotonic()
+    emit({"event": "started", "script": request.script})
+    problems, session = look_through(request, cancel, emit)
+    plans: list[RunPlan] = []
+    if not problems and not cancel.is_set():
+        try:
+            plans = [engine.plan() for engine in session.engines]
+        except FluidError as error:
+            problems = [error]
+        if not plans and not problems:
+            problems = [fail("usage", f'"{session.name}" makes no FluidEngine.', "A simulation begins with it.")]
+    for plan in plans:
+        emit({"event": "plan", "text": _text(plan), "json": _json(plan)})
+    return tell_findings(problems, begun, emit, cancel)
+
+
+def _json(plan: RunPlan) -> str:
     """The plan as one JSON object; sizes are in bytes."""
     parts = [{**asdict(part), "bytes": part.bytes} for part in plan.parts]
     return json.dumps({**asdict(plan), "parts": parts})
 
 
-def plan_text(plan: RunPlan) -> str:
+def _text(plan: RunPlan) -> str:
     """The plan for people."""
     size = ", ".join(map(str, plan.size))
     count = len(plan.parts)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -28,7 +28,7 @@ from .ranks import Leader
 from .request import RunRequest
 from .run_log import with_log
 
-__all__ = ["check_script", "look_through", "run_check", "run_script"]
+__all__ = ["check_script", "look_through", "run_check", "run_script", "tell_findings"]
 
 #: A check looks at a script for this long; loops that wait for the simulation never end in it.
 CHECK_SECONDS = 20.0
@@ -322,6 +322,11 @@ def run_check(request: RunRequest, emit: Emit, cancel: threading.Event) -> int:
     session.tell_domain()
     if session.objects:
         emit({"event": "scene", "objects": list(dict.fromkeys(session.objects)), "frames": session.frames or None})
+    return tell_findings(problems, begun, emit, cancel)
+
+
+def tell_findings(problems: Sequence[FluidError], begun: float, emit: Emit, cancel: threading.Event) -> int:
+    """The last words of a look at a script, which has made no frame. Returns the exit code of the command line."""
     for problem in problems:
         emit(error_event(problem))
     code = Kind.CANCELLED.value if cancel.is_set() else max((problem.kind.value for problem in problems), default=0)

@@ -52,7 +52,7 @@ class WorkerRun:
 
     Args:
         python: the interpreter; default this one.
-        verb: "run", or "check" for its diagnostics and parameters alone.
+        verb: "run", "check" for its diagnostics and parameters alone, or "plan" for what it would take of the devices.
         background: the worker steps back behind this process where both want the processor.
 
     Raises OSError where no process can be started.

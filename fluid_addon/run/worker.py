@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker process: holds Lua, Vulkan and the VDB writer for one run or check, so that their faults end it alone.
+"""The worker process: holds Lua, Vulkan and the VDB writer for one run, check or plan; their faults end it alone.
 
 The request and a later cancel arrive on standard input. Events leave on a pipe that nothing else in this process knows
 of: drivers print to the standard output and error, from before the first line of this file on. The end of standard
@@ -21,6 +21,7 @@ from .events import Event, error_event
 from .isolation import isolate, leave_folder
 from .lua_watch import stalled_script
 from .memory_limit import MemoryLimit
+from .plan import run_plan
 from .protocol import MessageWriter, ProtocolError, descriptor_of, read_message
 from .request import RunRequest
 from .session import run_check, run_script
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
         os.nice(BACKGROUND)
     if fault("worker.start"):
         raise OSError("a fault on purpose")
-    work = run_check if first.get("verb") == "check" else run_script
+    work = {"check": run_check, "plan": run_plan}.get(str(first.get("verb")), run_script)
     return work(request, teller.tell, teller.cancel)
 
 

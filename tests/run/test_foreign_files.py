@@ -40,7 +40,7 @@ def told(folder: Path, source: str, verb: str) -> list:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals; there the exit status is named")
-@pytest.mark.parametrize(("source", "verb"), [(STARTS, "run"), (LOADS, "check")])
+@pytest.mark.parametrize(("source", "verb"), [(STARTS, "run"), (LOADS, "check"), (STARTS, "plan")])
 def test_D15_a_file_over_which_the_worker_dies_is_named(folder, monkeypatch, source, verb) -> None:
     monkeypatch.setenv(FAULTS_VARIABLE, fault_text("grid.read", 1, "kill"))
     events = told(folder, source, verb)

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
+import numpy as np
 import pytest
 
 from fluid_addon.cli import main
+from fluid_addon.faults import FAULTS_VARIABLE, fault_text
+from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, write_vdb
 
 PLUME = """
 param("rate", {default = 1, min = 0, max = 10})
@@ -132,6 +136,16 @@ def test_a_script_with_problems_has_no_plan(plan):
     assert code == 3 and "error[lua-error]" in text and "planes" not in text
     code, text = plan("print(1)")
     assert code == 2 and 'plume.lua" makes no FluidEngine' in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals; there the exit status is named")
+def test_D15_a_file_over_which_the_reader_dies_is_named(plan, tmp_path, monkeypatch):
+    write_vdb(tmp_path / "foreign.vdb", VdbFrame([VdbGrid("density", np.ones((8, 8, 8), np.float32))]))
+    source = 'FluidEngine.new{grid_file = "foreign.vdb"}'
+    assert plan(source)[0] == 0
+    monkeypatch.setenv(FAULTS_VARIABLE, fault_text("grid.read", 1, "kill"))
+    code, text = plan(source)
+    assert code == 6 and 'ended by signal SIGKILL while it read "foreign.vdb"' in text
 
 
 def test_more_devices_than_slabs_are_refused(plan):
