@@ -20,10 +20,12 @@ rises only when an old reader would misread the file.
 
 from __future__ import annotations
 
+import gc
 import json
 import stat
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -118,6 +120,19 @@ def manifest_text(head: Mapping[str, Any], lines: Iterable[str]) -> str:
     return start + ',\n "frames": [\n  ' + ",\n  ".join(lines) + "]}\n"
 
 
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """The entries of a long bake are all kept. To look for cycles among them again and again takes half of the time."""
+    searches = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searches:
+            gc.enable()
+
+
+@_no_search_for_garbage()
 def read_manifest(folder: Path, checked: Checked | None = None) -> tuple[dict[str, Any], list[BakedFrame]]:
     """Head and frames of the bake in `folder`. Raises bake-missing (there is none) and bake-corrupt (it is no good).
 
@@ -187,14 +202,14 @@ def _checked_frame(folder: Path, number: int, entry: Any) -> BakedFrame:
         checked_export_path(relative)
     except FluidError as error:
         raise _corrupt(folder, f"entry {number} of its frames cannot be in its folder: {error}") from error
-    sound = 0 <= (frame or 0) <= LAST_FRAME and abs(time) <= _LATEST
+    sound = 0 <= (frame or 0) <= LAST_FRAME and -_LATEST <= time <= _LATEST
     if not (sound and 0 <= size <= _LARGEST_FILE and 0 <= crc32 <= _LARGEST_CRC32):
         raise _corrupt(folder, f"entry {number} of its frames has a number out of range")
-    for kind in grids.values():
+    for name, kind in grids.items():
         if type(kind) is not str:
             raise _corrupt(folder, f"entry {number} of its frames has grids without a kind")
-    if not all(len(name) <= LONGEST_TEXT and name.isprintable() for name in grids):
-        raise _corrupt(folder, f"entry {number} of its frames has a grid whose name cannot be shown")
+        if len(name) > LONGEST_TEXT or not name.isprintable():
+            raise _corrupt(folder, f"entry {number} of its frames has a grid whose name cannot be shown")
     measured = _checked_measured(entry["measured"]) if "measured" in entry else None
     if "measured" in entry and measured is None:
         raise _corrupt(folder, f'entry {number} of its frames has no "measured" that makes sense')
@@ -221,21 +236,24 @@ def _checked_measured(entry: Any) -> Measured | None:
         return None
     if not isinstance(box, list) or len(box) != 2:
         return None
-    low, high = box
-    if not (
-        isinstance(low, list) and isinstance(high, list) and len(low) == len(high) == 3 and _are_finite(low + high)
-    ):
+    low, high = _corner(box[0]), _corner(box[1])
+    if low is None or high is None or low[0] > high[0] or low[1] > high[1] or low[2] > high[2]:
         return None
-    if not (low[0] <= high[0] and low[1] <= high[1] and low[2] <= high[2]):
+    return Measured({name: float(peak) for name, peak in peaks.items()}, tuple(level_sets), (low, high))
+
+
+def _corner(entry: Any) -> Corner | None:
+    if not isinstance(entry, list) or len(entry) != 3 or not _are_finite(entry):
         return None
-    corners = (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))
-    return Measured({name: float(peak) for name, peak in peaks.items()}, tuple(level_sets), corners)
+    x, y, z = entry
+    return float(x), float(y), float(z)
 
 
 def _are_finite(values: Iterable[Any]) -> bool:
     """Whether they are numbers that fit into a float; JSON also has 1e999, and integers without end."""
     for value in values:
-        if type(value) not in (int, float) or not -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT:
+        kind = type(value)
+        if (kind is not float and kind is not int) or not -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT:
             return False
     return True
 
