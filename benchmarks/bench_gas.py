@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fluid_addon.engine import FluidEngine
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 
 from .measure import table
 

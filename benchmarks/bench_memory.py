@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from fluid_addon.diagnostics import human_bytes
 from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition
 from fluid_addon.gpu import memory
 from fluid_addon.volumes.bake import Bake
@@ -57,8 +58,8 @@ def main() -> None:
             engine.close()
     needed = {name: size for name, size, _where in plan.rows}
     allocated = sum(allocations.sizes.values())
-    rows = [(name, memory.human_bytes(size)) for name, size in needed.items()]
-    rows += [("needed", memory.human_bytes(plan.total())), ("allocated", memory.human_bytes(allocated))]
+    rows = [(name, human_bytes(size)) for name, size in needed.items()]
+    rows += [("needed", human_bytes(plan.total())), ("allocated", human_bytes(allocated))]
     rows.append(("allocated / needed", f"{allocated / plan.total():.3f}"))
     table(
         f"Memory of {len(FIELDS)} fields at {SIZE}³, {len(EXPORTED)} of them with back buffers and exported",
@@ -66,7 +67,7 @@ def main() -> None:
         rows,
     )
     known = {f"{name} ({where.value})" for name, _size, where in plan.rows}
-    others = [(name, memory.human_bytes(size)) for name, size in allocations.sizes.most_common() if name not in known]
+    others = [(name, human_bytes(size)) for name, size in allocations.sizes.most_common() if name not in known]
     table("Allocated beside the fields", ("buffer", "size"), others)
 
 

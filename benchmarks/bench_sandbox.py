@@ -18,8 +18,8 @@ from typing import Any
 from lupa import lua54
 
 from fluid_addon.engine import FluidEngine
-from fluid_addon.script import LuaContext
 from fluid_addon.script import sandbox as sandbox_module
+from fluid_addon.script.context import LuaContext
 
 from .measure import table
 

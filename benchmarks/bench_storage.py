@@ -13,7 +13,7 @@ import numpy as np
 
 from fluid_addon.engine import EngineEnvironment, FluidEngine, StencilDefinition
 from fluid_addon.engine.formats import Format
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 
 from .measure import table
 

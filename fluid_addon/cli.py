@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line: the same verbs as in Blender, without Blender."""
+"""The command line: the same verbs as in Blender, without Blender.
+
+Scripts run in workers, and Blender imports this, too. So what needs Lua or a graphics driver in this very process is
+imported in the verb that does.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import VERSION
-from .diagnostics import FluidError, Kind, did_you_mean, fail, render
-from .engine.mpi_carrier import MpiCarrier
-from .gpu.device import choose, list_devices
-from .gpu.memory import human_bytes
-from .run import RunRequest, WorkerRun, run_script
-from .run.checkpoints import bake_to_resume
+from .diagnostics import FluidError, Kind, did_you_mean, fail, human_bytes, render
+from .run import RunRequest, WorkerRun
 from .run.device_list import DeviceList
 from .run.interrupt import on_interrupt
+from .run.mpi_launch import is_first_rank, launched_by_mpi
 from .run.presets import find_preset, list_presets
-from .run.ranks import Leader, follow, is_first_rank, launched_by_mpi
-from .run.report import report
 from .run.terminal import Terminal
 
 __all__ = ["Parser", "exit_code_of", "main"]
@@ -147,11 +146,15 @@ def _run(arguments: argparse.Namespace) -> int:
         checkpoint_seconds=arguments.checkpoint_seconds,
     )
     if arguments.resume:
+        from .run.checkpoints import bake_to_resume
+
         request = replace(request, resume=str(bake_to_resume(Path(arguments.output), request.bake_name)))
     show: Callable[[dict[str, Any]], None] = _print_json if arguments.json else Terminal(sys.stderr, sys.stdout).show
     if launched_by_mpi():
         return _run_on_ranks(request, show)
     if arguments.in_process:
+        from .run.session import run_script
+
         cancel = threading.Event()
         with on_interrupt(cancel.set):
             return run_script(request, show, cancel)
@@ -173,6 +176,10 @@ def _show_all(worker: WorkerRun, show: Callable[[dict[str, Any]], None]) -> int:
 
 def _run_on_ranks(request: RunRequest, show: Callable[[dict[str, Any]], None]) -> int:
     """This process's part of a run that an MPI launcher has started in several."""
+    from .engine.mpi_carrier import MpiCarrier
+    from .run.ranks import Leader, follow
+    from .run.session import run_script
+
     cancel = threading.Event()
     with on_interrupt(cancel.set):
         carrier = MpiCarrier(cancel.is_set)
@@ -242,6 +249,8 @@ def _devices(arguments: argparse.Namespace) -> int:
         found = DeviceList.ask()
         print(found.to_json())
         return found.exit_code
+    from .gpu.device import choose, list_devices
+
     devices = list_devices()
     taken = choose(devices, None)
     for device in devices:
@@ -290,6 +299,8 @@ def _render(arguments: argparse.Namespace) -> int:
 
 
 def _report(_arguments: argparse.Namespace) -> int:
+    from .run.report import report
+
     print(report())
     return 0
 

@@ -11,7 +11,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-__all__ = ["CODES", "Diagnostic", "FluidError", "Kind", "Place", "did_you_mean", "fail", "printable", "render"]
+__all__ = [
+    "CODES",
+    "Diagnostic",
+    "FluidError",
+    "Kind",
+    "Place",
+    "did_you_mean",
+    "fail",
+    "human_bytes",
+    "printable",
+    "render",
+]
 
 
 class Kind(Enum):
@@ -121,6 +132,15 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\t " else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def human_bytes(count: float) -> str:
+    """`3355443200` as `3.1 GiB`."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
 
 
 def _printable_lines(text: str) -> str:

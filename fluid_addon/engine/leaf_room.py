@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ..diagnostics import FluidError, fail
+from ..diagnostics import FluidError, fail, human_bytes
 from ..gpu.device import Device, DeviceInfo
-from ..gpu.memory import free_bytes, human_bytes
+from ..gpu.memory import free_bytes
 from .domain import MAX_VOXELS
 from .field import Field
 from .part import Part

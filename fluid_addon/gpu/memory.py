@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..diagnostics import fail
+from ..diagnostics import fail, human_bytes
 from ..faults import fault
 from .binding import BUFFER_DEVICE_ADDRESS, MEMORY_DEVICE_ADDRESS, ffi, lib, vk
 from .device import Device
 from .lifetime import Lifetime
 from .refusal import lost_device, out_of_memory
 
-__all__ = ["Buffer", "MemoryPlan", "Residence", "check_plan", "free_bytes", "human_bytes"]
+__all__ = ["Buffer", "MemoryPlan", "Residence", "check_plan", "free_bytes"]
 
 _WHOLE_SIZE = 0xFFFFFFFFFFFFFFFF  # the binding's VK_WHOLE_SIZE is -1
 
@@ -28,15 +28,6 @@ class Residence(Enum):
     DEVICE = "device"
     UPLOAD = "upload"  # the host writes, the device reads
     READBACK = "readback"  # the device writes, the host reads: cached, or reading is slow
-
-
-def human_bytes(count: float) -> str:
-    """`3355443200` as `3.1 GiB`."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
 
 
 def _memory_type(device: Device, allowed: int, residence: Residence) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from ..diagnostics import FluidError
-from ..gpu.device import DeviceInfo, choose, list_devices
+
+if TYPE_CHECKING:
+    from ..gpu.device import DeviceInfo
 
 __all__ = ["DeviceList", "ListedDevice"]
 
@@ -61,7 +64,9 @@ class DeviceList:
 
     @staticmethod
     def ask() -> DeviceList:
-        """Ask the drivers, in this process."""
+        """Ask the drivers, in this process. Vulkan is loaded here and not with the module, which Blender has, too."""
+        from ..gpu.device import choose, list_devices
+
         found: list[DeviceInfo] = []
         try:
             found = list_devices()

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from ..diagnostics import FluidError, fail
-from ..gpu.memory import human_bytes
+from ..diagnostics import FluidError, fail, human_bytes
 from .process_figures import machine_memory, resident_memory
 
 __all__ = ["MemoryLimit", "usual_limit"]

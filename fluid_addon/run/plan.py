@@ -8,9 +8,8 @@ import threading
 import time
 from dataclasses import asdict
 
-from ..diagnostics import FluidError, fail
+from ..diagnostics import FluidError, fail, human_bytes
 from ..engine.run_plan import PartPlan, RunPlan
-from ..gpu.memory import human_bytes
 from .events import Emit
 from .request import RunRequest
 from .session import look_through, tell_findings

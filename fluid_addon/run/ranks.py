@@ -7,8 +7,7 @@ which each process has a part, and files of machines that are not the same.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any, NoReturn, cast
 
@@ -21,7 +20,7 @@ from ..volumes.mesh import Mesh
 from ..volumes.scene_meshes import MeshSource
 from .request import RunRequest
 
-__all__ = ["FOLLOWED", "Leader", "follow", "is_first_rank", "launched_by_mpi"]
+__all__ = ["FOLLOWED", "Leader", "follow"]
 
 #: The calls of an engine that all ranks make; the first one answers the others by itself.
 FOLLOWED = frozenset(
@@ -31,21 +30,6 @@ FOLLOWED = frozenset(
         *("reduce", "read", "fill", "load", "array", "export_vdb", "export_nvdb"),
     ]
 )
-
-# What Open MPI, MPICH and Intel MPI, and everything that speaks PMIx tell the processes that they start.
-_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
-
-
-def launched_by_mpi(variables: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is one of several that an MPI launcher has started."""
-    sizes = [variables[name] for name in _SIZES if name in variables]
-    return any(size != "1" for size in sizes) if sizes else "PMIX_RANK" in variables
-
-
-def is_first_rank(variables: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is to speak for all of them, as far as can be told before MPI has started."""
-    return all(variables.get(name, "0") == "0" for name in _RANKS)
 
 
 class Leader:

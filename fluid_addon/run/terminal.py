@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from ..gpu.memory import human_bytes
+from ..diagnostics import human_bytes
 from .events import Event
 
 __all__ = ["Terminal"]

@@ -219,9 +219,10 @@ class Bake:
         """Size and checksum of a file, which is not read again where it is the part that was announced."""
         part, contents = self._announced.pop(relative, (None, (0, 0)))
         found = path.stat()
-        if part is not None and os.path.samestat(part, found) and part.st_mtime_ns == found.st_mtime_ns:
-            return contents
-        return size_and_crc32(path)
+        if part is None or not os.path.samestat(part, found):
+            return size_and_crc32(path)
+        unchanged = (part.st_size, part.st_mtime_ns) == (found.st_size, found.st_mtime_ns)
+        return contents if unchanged else size_and_crc32(path)
 
     # ----- checkpoints
 
