@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fluid_addon.run import RunRequest, check_script, run_script
+from fluid_addon.run import RunRequest
+from fluid_addon.run.session import check_script, run_script
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "docs/quickstart.md", "docs/lua-reference.md", "docs/gas-library.md"]
@@ -56,7 +57,7 @@ def test_every_function_of_the_interface_is_documented():
 
 
 def test_every_operator_of_the_gas_library_is_documented():
-    from fluid_addon.script import LuaContext
+    from fluid_addon.script.context import LuaContext
 
     names: list[str] = []
     with LuaContext(log=names.append) as context:

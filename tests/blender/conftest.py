@@ -9,6 +9,7 @@ import importlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -46,6 +47,14 @@ def children(pid: int | None = None) -> set[int]:
         with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
             found.update(map(int, (task / "children").read_text().split()))
     return {child for child in found if not _is_compiler(child)}
+
+
+def left_over(before: set[int]) -> set[int]:
+    """The processes that this one has started since, and that do not end within seconds."""
+    end = time.monotonic() + 20.0
+    while (found := children() - before) and time.monotonic() < end:
+        time.sleep(0.01)
+    return found
 
 
 def _is_compiler(pid: int) -> bool:

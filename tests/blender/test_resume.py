@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from fluid_addon.faults import FAULTS_VARIABLE, fault_text
-from tests.blender.conftest import EXTENSION, children
+from tests.blender.conftest import EXTENSION, children, left_over
 from tests.blender.studio import Studio, gone
 from tests.blender.test_run_panel import Layout
 from tests.blender.test_scene_capture import add_body
@@ -35,7 +35,7 @@ sim:add_stencil("grow", {inputs = {"density"}, outputs = {"density_new"}, code =
 ]]})
 sim:run{frames = FRAMES, fps = 24, export = "smoke_####.vdb"}
 """
-SOON = 0.02  # seconds between two checkpoints
+SOON = 1e-6  # seconds between two checkpoints: each frame has one
 ENDLESS = 100000  # frames; no test comes to the last
 
 
@@ -70,19 +70,18 @@ def uninterrupted(studio: Studio, frames: int, source: str = GROWING) -> dict[st
 
 
 def with_a_checkpoint(studio: Studio, found: Any, frames: int = ENDLESS) -> Any:
-    """Start a run, and wait for its first checkpoint and some frames behind it. Returns its state.
+    """Start a run, and wait for some frames and checkpoints. Returns its state.
 
-    With fewer `frames` than ENDLESS its worker stays where it would write the last: however fast the machine is, it
-    does not end before the test does something to it.
+    With fewer `frames` than ENDLESS its worker stays in the middle for good: however fast the machine is, it does not
+    end before the test does something to it.
     """
+    held = frames // 2 if frames < ENDLESS else 5
     with pytest.MonkeyPatch.context() as patch:
         if frames < ENDLESS:
-            patch.setenv(FAULTS_VARIABLE, fault_text("disk.announce", frames, "hang"))
+            patch.setenv(FAULTS_VARIABLE, fault_text("disk.announce", held, "hang"))
         state = studio.start(found)
-        studio.until(lambda: ((state.checkpoint or 0) >= 3 and bool(found.data.filepath)) or state.is_over)
-    assert not state.is_over, state.errors
-    behind = min(state.frame + 2, frames - 1)
-    studio.until(lambda: state.frame >= behind or state.is_over)
+        there = lambda: state.files >= held - 1 and (state.checkpoint or 0) >= 3 and found.data.filepath  # noqa: E731
+        studio.until(lambda: state.is_over or bool(there()))
     assert not state.is_over, state.errors
     return state
 
@@ -93,8 +92,10 @@ def resume(studio: Studio, found: Any, operator: str = "resume_simulation", **op
 
 
 def stop(studio: Studio, found: Any) -> None:
+    worker = studio.worker()
     studio.live.stop(found.fluid_addon.token)
     studio.idle()
+    assert gone(worker), "it holds the lock of its bake until then"
 
 
 def shortened(found: Any, frames: int) -> None:
@@ -120,7 +121,7 @@ def button(layout: Layout) -> str | None:
 # ===== The worker dies
 
 
-FRAMES = 80
+FRAMES = 24
 
 
 def test_a_crash_of_the_worker_costs_a_moment_and_no_frame(often) -> None:
@@ -137,7 +138,7 @@ def test_a_crash_of_the_worker_costs_a_moment_and_no_frame(often) -> None:
         longest = max(longest, time.monotonic() - begun)
         time.sleep(0.01)
     studio.idle()
-    assert longest < 1.0, "what the crash takes from Blender's main thread"
+    assert longest < 3.0, "what the crash takes from Blender's main thread, on a machine with much else to do"
 
     kept = frames_of(state.bake)
     assert kept.items() <= whole.items()
@@ -233,10 +234,7 @@ def test_blender_was_killed_and_the_file_knows_its_bake(bpy, often, tmp_path) ->
         worker = next((int(line) for line in process.stdout if line.strip().isdigit()), None)
         process.kill()
     assert worker is not None, "it never came to a checkpoint"
-    end = time.monotonic() + 20.0
-    while not gone(worker):
-        assert time.monotonic() < end, "the worker outlives its Blender"
-        time.sleep(0.05)
+    assert gone(worker), "the worker outlives its Blender"
 
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
     found = bpy.data.objects["Smoke"]
@@ -294,7 +292,7 @@ def test_a_change_is_named_and_what_is_done_with_it_is_chosen(often, stopped) ->
     assert frames_of(stopped.bake) == stopped.files, "the old bake stays as it was"
     new = frames_of(state.bake)
     assert len(new) == kept + 3
-    behind = f"smoke_{kept:04d}.vdb"
+    behind = f"smoke_{kept - 1:04d}.vdb"
     assert new[behind] == stopped.files[behind], "what the checkpoint had behind it"
     assert found["fluid_bake"] == Path(state.bake).name
     assert often.largest(found, kept + 3) > 1.5 * often.largest(found, kept)
@@ -441,8 +439,8 @@ def test_run_scene_goes_on_where_it_can(often, stopped, capfd) -> None:
 
 
 def test_the_command_hands_resume_on(often, capfd) -> None:
-    command = often.part("blender.command")
+    command, before = often.part("blender.command"), children()
     with contextlib.suppress(SystemExit):
         command._execute(["run", "scene.blend", "--help"])
     assert "--resume" in capfd.readouterr().out
-    assert children() == set()
+    assert left_over(before) == set()

@@ -17,7 +17,7 @@ from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import EngineEnvironment, FluidEngine, StencilDefinition
 from fluid_addon.gpu.binding import vk
 from fluid_addon.gpu.instance import VALIDATION_LAYER, validation_wanted
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 
 
 @pytest.fixture(scope="session")

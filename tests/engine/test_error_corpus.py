@@ -21,7 +21,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from fluid_addon.gpu.lifetime import live_counts  # noqa: E402
-from fluid_addon.run import RunRequest, run_script  # noqa: E402
+from fluid_addon.run import RunRequest  # noqa: E402
+from fluid_addon.run.session import run_script  # noqa: E402
 from fluid_addon.volumes.grid import Grid  # noqa: E402
 from fluid_addon.volumes.nanovdb_writer import write_nvdb  # noqa: E402
 

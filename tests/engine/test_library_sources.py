@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fluid_addon.diagnostics import render
-from fluid_addon.run import RunRequest, run_script
+from fluid_addon.run import RunRequest
+from fluid_addon.run.session import run_script
 
 N = 48
 H = 1 / 16

@@ -15,7 +15,8 @@ from fluid_addon.engine import resample as resample_module
 from fluid_addon.engine.address import Boundary
 from fluid_addon.engine.domain import Domain
 from fluid_addon.engine.resample import resampled
-from fluid_addon.run import RunRequest, check_script, run_script
+from fluid_addon.run import RunRequest
+from fluid_addon.run.session import check_script, run_script
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.grid import Grid
 from fluid_addon.volumes.nanovdb_writer import write_nvdb

@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from fluid_addon.diagnostics import FluidError
+from fluid_addon.diagnostics import FluidError, human_bytes
 from fluid_addon.engine import EngineEnvironment, Format
 from fluid_addon.gpu.device import Device
-from fluid_addon.gpu.memory import Buffer, Residence, human_bytes
+from fluid_addon.gpu.memory import Buffer, Residence
 
 SPREAD = """
     float sum = 0.0;

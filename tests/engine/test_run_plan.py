@@ -10,7 +10,7 @@ import pytest
 from fluid_addon.engine import EngineEnvironment, FluidEngine
 from fluid_addon.gpu.lifetime import live_counts
 from fluid_addon.gpu.memory import Residence
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 
 SCRIPT = """
 sim = FluidEngine.new{

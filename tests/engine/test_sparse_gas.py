@@ -12,7 +12,7 @@ import pytest
 
 from fluid_addon.engine import FluidEngine
 from fluid_addon.engine.leaves import LEAF
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 
 RunLua = Callable[..., FluidEngine]
 Array = npt.NDArray[Any]

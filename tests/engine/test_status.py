@@ -11,7 +11,8 @@ import pytest
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import CodeOrigin, EngineEnvironment, Format, status
-from fluid_addon.run import RunRequest, run_script
+from fluid_addon.run import RunRequest
+from fluid_addon.run.session import run_script
 from fluid_addon.volumes.bake import Bake
 
 SIZE = (6, 5, 8)

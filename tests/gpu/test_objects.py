@@ -9,14 +9,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from fluid_addon.diagnostics import FluidError
+from fluid_addon.diagnostics import FluidError, human_bytes
 from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDefinition, part
 from fluid_addon.engine.solver import SolverDefinition
 from fluid_addon.gpu.device import Device
 from fluid_addon.gpu.disk_cache import read_cached, write_cached
 from fluid_addon.gpu.kernel import KernelLibrary
 from fluid_addon.gpu.lifetime import live_counts
-from fluid_addon.gpu.memory import Buffer, MemoryPlan, Residence, check_plan, human_bytes
+from fluid_addon.gpu.memory import Buffer, MemoryPlan, Residence, check_plan
 
 
 def use(engine: FluidEngine) -> None:

@@ -12,7 +12,7 @@ from fluid_addon.engine import EngineEnvironment, FluidEngine, Format, StencilDe
 from fluid_addon.faults import injected
 from fluid_addon.gpu.device import Device
 from fluid_addon.gpu.lifetime import left_counts, live_counts
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 from tests.gpu.small_engines import KINDS, passages, run
 
 QUICK = ("sparse", "two", "solver", "export")

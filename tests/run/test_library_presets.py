@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fluid_addon.run import RunRequest, check_script, run_script
+from fluid_addon.run import RunRequest
 from fluid_addon.run.presets import ABOUT, LIBRARY, Preset, list_presets
+from fluid_addon.run.session import check_script, run_script
 from fluid_addon.volumes.openvdb_files import read_vdb
 
 PRESETS = list_presets()

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from fluid_addon.engine import FluidEngine
-from fluid_addon.run import RunRequest, run_script, session
+from fluid_addon.run import RunRequest, session
 from fluid_addon.run.presets import Preset, list_presets
+from fluid_addon.run.session import run_script
 
 PRESETS = {preset.name: preset for preset in list_presets()}
 STORAGES: dict[str, dict[str, Any]] = {

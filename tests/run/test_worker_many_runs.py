@@ -15,8 +15,9 @@ import pytest
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.gpu.lifetime import live_counts
-from fluid_addon.run import RunRequest, WorkerRun, run_script
-from fluid_addon.script import LuaContext
+from fluid_addon.run import RunRequest, WorkerRun
+from fluid_addon.run.session import run_script
+from fluid_addon.script.context import LuaContext
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_ENGINE = 'local t = {}\nfor i = 1, 1000 do t[i] = tostring(i) end\nprint(#table.concat(t))\nerror("an end")'
@@ -58,7 +59,8 @@ def test_L20_runs_in_a_row_leave_no_thread_no_descriptor_and_no_object(tmp_path)
 
 MANY = """
 import ctypes, gc, json, sys, threading
-from fluid_addon.run import RunRequest, run_script
+from fluid_addon.run import RunRequest
+from fluid_addon.run.session import run_script
 from fluid_addon.run.process_figures import resident_memory
 
 def held():

@@ -14,7 +14,7 @@ import pytest
 from fluid_addon.diagnostics import FluidError, Place
 from fluid_addon.engine.solver import Solved, SolverDefinition
 from fluid_addon.engine.stencil import StencilDefinition
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 
 
 class RecordingEngine:

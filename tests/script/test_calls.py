@@ -312,7 +312,8 @@ sim:run(options)
 def test_L15_two_processes_send_the_same_bytes() -> None:
     program = (
         "import sys\n"
-        "from fluid_addon.script import LuaContext, host\n"
+        "from fluid_addon.script import host\n"
+        "from fluid_addon.script.context import LuaContext\n"
         "class Engine:\n"
         "    frame = 0\n"
         "    def __init__(self, **options): pass\n"

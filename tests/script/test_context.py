@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fluid_addon.diagnostics import Diagnostic, FluidError, Place, fail, render
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 from fluid_addon.script.host import Host
 from fluid_addon.script.modules import Modules
 from fluid_addon.script.parameters import Parameters

@@ -22,7 +22,8 @@ OBSERVED = Path(__file__).with_name("observed.lua")
 # Says on stdout all that a script prints, and all that the engine is told, in the bytes in which it is told.
 PROGRAM = """
 import sys
-from fluid_addon.script import LuaContext, host
+from fluid_addon.script import host
+from fluid_addon.script.context import LuaContext
 class Engine:
     frame = 0
     def __init__(self, **options): pass
@@ -234,7 +235,7 @@ def literal(key: object) -> str:
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(keys, st.booleans()), max_size=25), st.randoms(use_true_random=False))
 def test_pairs_and_next_agree_and_leave_nothing_out(changes: list[tuple[object, bool]], rng: random.Random) -> None:
-    from fluid_addon.script import LuaContext
+    from fluid_addon.script.context import LuaContext
 
     lines: list[str] = []
     held = {}
@@ -262,7 +263,7 @@ def test_pairs_and_next_agree_and_leave_nothing_out(changes: list[tuple[object, 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.one_of(st.integers(-5, 5), st.sampled_from([0.0, -0.0, 1.0, 2.5, -3.0])), max_size=60))
 def test_a_sort_is_stable(numbers: list[float]) -> None:
-    from fluid_addon.script import LuaContext
+    from fluid_addon.script.context import LuaContext
 
     lines: list[str] = []
     rows = ", ".join(f"{{{number!r}, {at}}}" for at, number in enumerate(numbers))

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fluid_addon.diagnostics import CODES, FluidError, render
-from fluid_addon.script import Parameters
+from fluid_addon.script.parameters import Parameters
 from fluid_addon.script.sources import MAX_SOURCE_BYTES
 
 FOLDER = Path(__file__).parents[1] / "errors"

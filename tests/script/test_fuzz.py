@@ -68,7 +68,7 @@ CHOICES = {symbol: re.split(r"\s*\|\s*|\s*\n\s*", text.strip()) for symbol, text
 PROGRAM = r"""
 import json, sys
 from fluid_addon.diagnostics import FluidError, fail
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 
 class Engine:
     frame, time = 0, 0.0

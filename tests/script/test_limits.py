@@ -161,7 +161,8 @@ def test_a_watchdog_sees_whether_lua_lives_and_where(lua) -> None:
 PRELUDE = """
 import sys, threading
 from fluid_addon.diagnostics import FluidError
-from fluid_addon.script import LuaContext, Parameters
+from fluid_addon.script.context import LuaContext
+from fluid_addon.script.parameters import Parameters
 
 class Engine:
     frame, time = 0, 0.0

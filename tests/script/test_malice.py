@@ -29,7 +29,7 @@ PROGRAM = r"""
 import json, sys, time
 from pathlib import Path
 from fluid_addon.diagnostics import FluidError, fail, render
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 
 class Engine:
     frame, time, domain_size = 0, 0.0, (1, 1, 1)

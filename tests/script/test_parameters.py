@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from fluid_addon.diagnostics import FluidError
-from fluid_addon.script import ParameterDeclaration, Parameters
+from fluid_addon.script.parameters import ParameterDeclaration, Parameters
 
 DECLARE = 'param("buoyancy", {default = 1.5, min = 0, max = 10, help = "how hot gas rises"})\n'
 

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from fluid_addon.run import RunRequest, run_script
+from fluid_addon.run import RunRequest
+from fluid_addon.run.session import run_script
 from fluid_addon.script.printed import Warnings
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from fluid_addon.engine import FluidEngine
 from fluid_addon.engine.environment import EngineEnvironment
-from fluid_addon.script import LuaContext
+from fluid_addon.script.context import LuaContext
 from fluid_addon.script.parameters import Parameters
 
 SCRIPTS = Path(__file__).parent / "scripts"

@@ -118,6 +118,7 @@ class Writer:
                 os.kill(process, signal.SIGCONT)
                 self.ended()
                 no_tracer(f"strace cannot trace here: {said.strip()}")
+            os.kill(process, signal.SIGCONT)
             while stopped(process):
                 with contextlib.suppress(ProcessLookupError):  # it has gone on, and to its end
                     os.kill(process, signal.SIGCONT)
