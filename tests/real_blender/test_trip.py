@@ -39,6 +39,16 @@ def install(blender: Blender, package: Path) -> None:
     blender.wait_for("EXTENSION in bpy.context.preferences.addons")
 
 
+def add_smoke_plume(blender: Blender) -> None:
+    """Search the presets for it, and click on it."""
+    blender.press("VIEW_3D", "UI", "fluid_addon_search")
+    blender.screen.type("smoke plume")
+    blender.screen.key("Return")
+    blender.wait_for("bpy.context.window_manager.fluid_addon_search == 'smoke plume'")
+    blender.redraw()
+    blender.press("VIEW_3D", "UI", r'add_preset\(name="smoke_plume"\)')
+
+
 def test_B13_installed_run_and_uninstalled_without_a_trace(program: str, package: Path, tmp_path: Path) -> None:
     """The zip in a profile that is clean: what it says on the way, and what is left of it."""
     home, extension = tmp_path / "home", "blender/extensions/user_default/fluid_addon"
@@ -81,7 +91,7 @@ def test_a_new_users_trip(new_user: Blender, package: Path) -> None:
     screen.picture(PICTURES / "blender_presets.png", blender.box("VIEW_3D"))
 
     # One click: a text, an object, its parameters.
-    blender.press("VIEW_3D", "UI", r'add_preset\(name="smoke_plume"\)')
+    add_smoke_plume(blender)
     blender.wait_for("'Smoke plume' in bpy.data.objects")
     blender.wait_for(f"'buoyancy' in {SMOKE}.keys()")
     assert blender.tell("[text.name for text in bpy.data.texts]") == ["smoke_plume.lua"]
@@ -148,7 +158,7 @@ def what_is_shown(blender: Blender) -> dict[str, object]:
 
 def test_stop_with_the_mouse(blender: Blender) -> None:
     blender.show("VIEW_3D")
-    blender.press("VIEW_3D", "UI", r'add_preset\(name="smoke_plume"\)')
+    add_smoke_plume(blender)
     blender.wait_for(f"'Smoke plume' in bpy.data.objects and state({SMOKE}).stage.name == 'CHECKED'")
     blender.tell(f"{SMOKE}['frames'] = 1000")
     run = blender.press("VIEW_3D", "UI", RUN)
