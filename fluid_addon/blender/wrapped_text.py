@@ -46,11 +46,12 @@ def _wrap_paragraph(text: str, width: float) -> list[str]:
 
 
 def _pieces(word: str, width: float) -> list[str]:
-    """A word that is wider than a line, such as a path, in pieces that fit."""
+    """A word that is wider than a line, such as a path, in pieces that fit; behind a hyphen where there is one."""
     pieces = [""]
     for letter in word:
         if pieces[-1] and not _fits(pieces[-1] + letter, width):
-            pieces.append("")
+            before, hyphen, behind = pieces[-1].rpartition("-")
+            pieces[-1:] = [before + hyphen, behind] if before else [pieces[-1], ""]
         pieces[-1] += letter
     return pieces
 

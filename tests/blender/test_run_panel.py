@@ -267,3 +267,8 @@ def test_paragraphs_stay_apart_and_empty_text_is_one_line(sidebar) -> None:
 
 def test_a_letter_wider_than_the_line_still_ends(sidebar) -> None:
     assert sidebar.wrapped.wrap("WW W", 1.0, FONT) == ("W", "W", "W")
+
+
+def test_a_word_that_is_too_long_is_parted_behind_its_hyphen(sidebar) -> None:
+    assert sidebar.wrapped.wrap("Kelvin-Helmholtz layer", 90.0, FONT) == ("Kelvin-", "Helmholtz layer")
+    assert sidebar.wrapped.wrap("-WW", 1.0, FONT) == ("-", "W", "W")
