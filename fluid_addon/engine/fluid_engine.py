@@ -224,7 +224,7 @@ class FluidEngine(EngineValues):
         except FluidError as error:
             if self._environment.problem is None:
                 raise
-            self._environment.problem(error.at(self._environment.place()))
+            self._environment.problem(error)
             self._failed.add(definition.name)
 
     def add_solver(self, definition: SolverDefinition) -> None:

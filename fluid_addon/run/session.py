@@ -360,7 +360,8 @@ def look_through(
 
     def environment() -> EngineEnvironment:
         made = plain()
-        made.check, made.problem = True, problems.append
+        made.check = True
+        made.problem = lambda error: problems.append(session.context.located(error))
         return made
 
     session.environment = environment  # type: ignore[method-assign]

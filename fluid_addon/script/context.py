@@ -109,6 +109,10 @@ class LuaContext:
         """The script's line whose call is being served, or was last; None while no script runs."""
         return self._host.place() if self._host is not None else None
 
+    def located(self, error: FluidError) -> FluidError:
+        """The error at the call that is being served: at the word in it that each of its diagnostics is about."""
+        return self._host.located(error) if self._host is not None else error
+
     @property
     def limits(self) -> Limits | None:
         """Those of the script that runs, for a watchdog in another thread (`Limits.silent_for`); None without one."""

@@ -134,13 +134,14 @@ class Host:
         try:
             return self._dispatch(call, arguments)
         except FluidError as error:
-            located = self._located(error)
+            located = self.located(error)
             self._raised[spoken(located)] = located
             if len(self._raised) > self.REMEMBERED:
                 self._raised.popitem(last=False)
             raise located from error.__cause__
 
-    def _located(self, error: FluidError) -> FluidError:
+    def located(self, error: FluidError) -> FluidError:
+        """The error with the place in the script of each diagnostic, as far as it is known."""
         place = self.place()
         diagnostics = []
         for diagnostic in error.diagnostics:

@@ -66,8 +66,8 @@ def test_key_runs_what_is_seen(editor: Blender) -> None:
 
 
 def test_an_error_leads_to_its_line(editor: Blender) -> None:
-    source = smoke().replace('SampleField("carried", vec3', 'SampleField("caried", vec3')
-    wrong = next(number for number, line in enumerate(source.splitlines(), 1) if '"caried"' in line)
+    source = smoke().replace('ReadField("density", idx)', 'ReadField("densty", idx)')
+    wrong = next(number for number, line in enumerate(source.splitlines(), 1) if '"densty"' in line)
     type_text(editor, source)
     editor.press("TEXT_EDITOR", "UI", RUN)
     editor.wait_for("state(bpy.data.objects['Smoke']) and state(bpy.data.objects['Smoke']).stage.name == 'FAILED'")
@@ -77,7 +77,7 @@ def test_an_error_leads_to_its_line(editor: Blender) -> None:
     assert editor.wait_for("bpy.data.texts['smoke.lua'].current_line_index + 1 != 1")
     assert editor.tell("bpy.data.texts['smoke.lua'].current_line_index + 1") == wrong
     selected = editor.tell("text = bpy.data.texts['smoke.lua']; [text.select_end_character, text.current_character]")
-    assert source.splitlines()[wrong - 1][slice(*selected)].startswith('"caried"')
+    assert source.splitlines()[wrong - 1][slice(*selected)].startswith('densty"')
     editor.redraw()
     editor.screen.picture(PICTURES / "blender_error.png", editor.box("TEXT_EDITOR"))
 
