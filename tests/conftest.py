@@ -16,6 +16,8 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from hypothesis.internal.conjecture.providers import HypothesisProvider
+from hypothesis.internal.constants_ast import Constants
 
 from fluid_addon.diagnostics import FluidError
 
@@ -26,6 +28,9 @@ LAYER_MANIFEST = "explicit_layer.d/VkLayer_khronos_validation.json"
 # No example may fail for being slow on a busy machine, and CI draws the same examples every time.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=IN_CI, print_blob=True)
 hypothesis.settings.load_profile("house")
+if IN_CI:  # Hypothesis mixes in numbers and texts of the modules that are loaded by then, and has no setting against it
+    assert hasattr(HypothesisProvider, "_local_constants"), "another version: see what it draws from now"
+    HypothesisProvider._local_constants = Constants()
 
 
 @functools.cache
@@ -82,13 +87,23 @@ def take_validation_messages() -> list[str]:
     return taken + messages_of_children()
 
 
+_bytes_taken = 0
+
+
 def messages_of_children() -> list[str]:
-    """The messages that other processes have left in the log since the last call; each begins with its process."""
+    """The messages that other processes have left in the log since the last call; each begins with its process.
+
+    They may be writing at any moment: nothing of the log is ever cut off, and half a line is left for the next call.
+    """
+    global _bytes_taken
     log = Path(os.environ.get("FLUID_SCRIPT_VALIDATION_LOG", os.devnull))
-    if not log.is_file() or log.stat().st_size == 0:
+    if not log.is_file() or log.stat().st_size == _bytes_taken:
         return []
-    lines = log.read_text(encoding="utf-8").splitlines()
-    os.truncate(log, 0)
+    with log.open("rb") as file:
+        file.seek(_bytes_taken)
+        whole = file.read().rpartition(b"\n")[0]
+    _bytes_taken += len(whole) + 1 if whole else 0
+    lines = whole.decode("utf-8", "replace").splitlines()
     return [line for line in lines if not line.startswith(f"{os.getpid()} ")]
 
 

@@ -34,7 +34,7 @@ PATIENCE = 0.05
 SIGN_EVERY = 2.0
 LOOK_EVERY = 0.1
 #: Seconds that the last words have until the process ends without them: nobody may be reading.
-LAST_WORDS = 0.5
+LAST_WORDS = 2.0
 
 
 def main(arguments: list[str]) -> int:

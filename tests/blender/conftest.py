@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import importlib
 import os
 import shutil
@@ -22,6 +21,7 @@ from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.export_path import timeline_frame
 from fluid_addon.volumes.openvdb_files import VdbFrame, VdbGrid, write_vdb
 from tests.blender.studio import Studio
+from tests.processes import children
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = "bl_ext.user_default.fluid_addon"
@@ -37,31 +37,12 @@ IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 MakeGrids = Callable[[int], Sequence[VdbGrid]]
 
 
-def children(pid: int | None = None) -> set[int]:
-    """The processes that a process has started and that still run; by default those of this one.
-
-    The GLSL compiler, which stays as long as the process that it works for, is none of them.
-    """
-    found: set[int] = set()
-    for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
-            found.update(map(int, (task / "children").read_text().split()))
-    return {child for child in found if not _is_compiler(child)}
-
-
 def left_over(before: set[int]) -> set[int]:
     """The processes that this one has started since, and that do not end within seconds."""
     end = time.monotonic() + 20.0
     while (found := children() - before) and time.monotonic() < end:
         time.sleep(0.01)
     return found
-
-
-def _is_compiler(pid: int) -> bool:
-    try:
-        return b"compiler_child" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 from fluid_addon.volumes.openvdb_files import read_vdb
 
-__all__ = ["SCRIPT", "Studio", "gone"]
+__all__ = ["SCRIPT", "Studio"]
 
 SCRIPT = """
 local value = param("value", {default = 1, min = 0, max = 4})
@@ -69,11 +69,3 @@ class Studio:
         assert seen.grids.load(), seen.grids.error_message
         (grid,) = read_vdb(Path(seen.grids.frame_filepath), ["density"])
         return float(max(grid.leaf_values.max(initial=0.0), grid.tiles.values.max(initial=0.0)))
-
-
-def gone(pid: int) -> bool:
-    """Whether a process ends, and is no zombie either: within seconds, which a starved machine may take."""
-    end = time.monotonic() + 20.0
-    while (there := Path(f"/proc/{pid}").exists()) and time.monotonic() < end:
-        time.sleep(0.01)
-    return not there

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.blender.conftest import children, left_over
+from tests.blender.conftest import left_over
+from tests.processes import children
 
 EXTENSION = "bl_ext.user_default.fluid_addon"
 SMOKE = """

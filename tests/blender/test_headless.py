@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.blender.conftest import children
-from tests.blender.studio import gone
+from tests.processes import children, gone
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = "bl_ext.user_default.fluid_addon"

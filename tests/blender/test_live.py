@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.blender.conftest import EXTENSION
-from tests.blender.studio import SCRIPT, gone
+from tests.blender.studio import SCRIPT
+from tests.processes import gone
 
 
 def test_a_run_shows_its_frames(studio) -> None:

@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 
 from fluid_addon.faults import FAULTS_VARIABLE, fault_text
-from tests.blender.conftest import EXTENSION, children, left_over
-from tests.blender.studio import Studio, gone
+from tests.blender.conftest import EXTENSION, left_over
+from tests.blender.studio import Studio
 from tests.blender.test_run_panel import Layout
 from tests.blender.test_scene_capture import add_body
+from tests.processes import children, gone
 
 #: Every frame depends on all before it, so that a state that is not quite the same shows in the files.
 GROWING = """

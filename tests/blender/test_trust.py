@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.blender.conftest import children, left_over
+from tests.blender.conftest import left_over
+from tests.processes import children
 
 SCRIPT = """
 sim = FluidEngine.new{domain_size = {8, 8, 8}}

@@ -230,12 +230,12 @@ FLOODS = {
 @pytest.mark.parametrize("what", FLOODS)
 def test_G06_what_is_wrong_from_end_to_end_is_told_in_short(what: str) -> None:
     code = FLOODS[what]
-    begun = time.perf_counter()
+    begun = time.thread_time()  # of this thread alone, on a machine that does other things as well
     rewrite("velocity += 12345.0;\n" * (len(code) // 21))
-    plain = time.perf_counter() - begun
-    begun = time.perf_counter()
+    plain = time.thread_time() - begun
+    begun = time.thread_time()
     found = refusals(code)
-    assert time.perf_counter() - begun < 10 * plain + 1.0
+    assert time.thread_time() - begun < 10 * plain + 1.0
     assert len(found) <= MOST_COMPLAINTS
     assert len("".join(map(render, found))) < 2 * MOST_CHARACTERS
 

@@ -19,6 +19,8 @@ from fluid_addon.gpu.compiler import CompileError, Compiler
 from fluid_addon.gpu.compiler_process import CompilerLostError, CompilerProcess, ShaderRefusedError, shared_compiler
 
 PLAIN = "#version 460\nlayout(local_size_x = 1) in;\nvoid main() {}\n"
+#: A compile that ends may take this long, whatever else the machine does; after 30 seconds a child ends by itself.
+GOOD_SECONDS = 25.0
 WRONG = PLAIN.replace("{}", "{ float x = y; }")
 
 
@@ -27,7 +29,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., CompilerP
     """Starts compilers in which a fault is armed; only the first child has it."""
     made: list[CompilerProcess] = []
 
-    def start(action: Action | None = None, seconds: float = 10.0, passage: int = 1) -> CompilerProcess:
+    def start(action: Action | None = None, seconds: float = GOOD_SECONDS, passage: int = 1) -> CompilerProcess:
         found = CompilerProcess(seconds)
         made.append(found)
         if action is not None:
@@ -74,20 +76,22 @@ def test_the_child_starts_ahead_of_the_first_shader_where_none_is_in_the_cache(
 @pytest.mark.parametrize(
     ("action", "seconds", "words"),
     [
-        ("fail", 10.0, "ended: Fatal Python error: Aborted"),
-        ("kill", 10.0, "ended with code -9" if sys.platform != "win32" else "ended with code"),
-        ("hang", 2.0, "took longer than 2 seconds"),
+        ("fail", GOOD_SECONDS, "ended: Fatal Python error: Aborted"),
+        ("kill", GOOD_SECONDS, "ended with code -9" if sys.platform != "win32" else "ended with code"),
+        ("hang", 0.5, "took longer than 0.5 seconds"),
     ],
 )
 def test_G07_a_compiler_that_dies_or_hangs_is_lost_and_the_next_one_compiles(
     process: Callable[..., CompilerProcess], action: Action, seconds: float, words: str
 ) -> None:
-    compiler = process(action, seconds, passage=2)
+    compiler = process(action, passage=2)
     compiler.compile(PLAIN, {})
     lost = compiler.pid
+    compiler._seconds = seconds
     with pytest.raises(CompilerLostError, match=words):
         compiler.compile(PLAIN, {})
     assert compiler.pid is None
+    compiler._seconds = GOOD_SECONDS
     assert compiler.compile(PLAIN, {})
     assert compiler.pid not in (None, lost)
 
@@ -123,6 +127,7 @@ def test_G06_a_shader_that_takes_too_much_memory_ends_the_child_alone(process: C
     compiler = process(seconds=3.0)
     with pytest.raises((CompilerLostError, ShaderRefusedError)):
         compiler.compile(source, {})
+    compiler._seconds = GOOD_SECONDS
     assert compiler.compile(PLAIN, {})
 
 
@@ -149,7 +154,7 @@ def test_the_child_ends_with_who_started_it_and_leaves_no_zombie(tmp_path: Path)
         "os._exit(3) if sys.argv[1] == 'hard' else None\n"
     )
     for way in ("soft", "hard"):
-        done = subprocess.run([sys.executable, "-c", script, way], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", script, way], capture_output=True, text=True, timeout=200)
         assert done.stderr == ""
         assert done.returncode == (3 if way == "hard" else 0)
         assert ends(int(done.stdout)), way
@@ -159,7 +164,7 @@ def ends(pid: int) -> bool:
     """Whether a process is gone within some seconds, but for what its adoptive parent does about it."""
     if sys.platform != "linux":
         return True
-    for _ in range(100):
+    for _ in range(600):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):

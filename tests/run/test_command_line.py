@@ -19,6 +19,7 @@ from fluid_addon.cli import main
 from fluid_addon.run.interrupt import on_interrupt
 from fluid_addon.run.terminal import LINE_EVERY, Terminal
 from fluid_addon.volumes.bake import Bake
+from tests.processes import children, gone
 from tests.volumes.meshes import sphere, write_obj
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,6 +216,13 @@ def started(tmp_path, *more: str) -> subprocess.Popen[str]:
     return process
 
 
+def rest_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a command says from here to its end. `communicate` loses what Python has read ahead, behind a line."""
+    assert process.stdout and process.stderr
+    with process:
+        return process.stdout.read(), process.stderr.read()
+
+
 def test_a_restart_and_a_resumed_run_are_said():
     progress, output = io.StringIO(), io.StringIO()
     terminal = Terminal(progress, output)
@@ -227,11 +235,6 @@ def test_a_restart_and_a_resumed_run_are_said():
     assert output.getvalue() == ""
 
 
-def children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in listed]
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the worker")
 @pytest.mark.parametrize("where", [(), ("--in-process",)], ids=["worker", "in process"])
 def test_B15_ctrl_c_ends_the_run_and_leaves_whole_frames(folder, tmp_path, where):
@@ -241,8 +244,8 @@ def test_B15_ctrl_c_ends_the_run_and_leaves_whole_frames(folder, tmp_path, where
     assert process.pid not in map(os.getpgid, workers)
     os.killpg(process.pid, signal.SIGINT)
     begun = time.monotonic()
-    output, errors = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 10
+    output, errors = rest_of(process)
+    assert time.monotonic() - begun < 60, "the script goes on for ever"
     events = [json.loads(line) for line in output.splitlines()]
     assert process.returncode == 130, errors
     assert events[-1]["event"] == "finished"
@@ -250,7 +253,7 @@ def test_B15_ctrl_c_ends_the_run_and_leaves_whole_frames(folder, tmp_path, where
     bake = Bake.open(made)
     assert bake.frames and bake.damaged(checksums=True) == []
     assert "KeyboardInterrupt" not in errors
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert all(map(gone, workers))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -269,7 +272,7 @@ def test_B15_ctrl_c_ends_a_look_at_a_script(tmp_path, verb):
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert (process.returncode, b"problem" in output) == (130, False)
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert all(map(gone, workers))
 
 
 HELD = """
@@ -291,7 +294,8 @@ def test_L06_ctrl_c_ends_a_process_whose_main_thread_is_held_by_c(heard_before):
     assert process.stdout
     assert [process.stdout.readline() for _ in range(1 + heard_before)] == ["heard\n"] * heard_before + ["begun\n"]
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    with process:
+        output = process.stdout.read()
     assert (process.returncode, output) == (130, "")
 
 
@@ -307,7 +311,7 @@ def interrupted(self):
     signal.raise_signal(signal.SIGINT)
     plain(self)
 
-run = WorkerRun(RunRequest("x.lua", source="print('begun') while true do end", lua_seconds=60))
+run = WorkerRun(RunRequest("x.lua", source="print('begun') while true do end", lua_seconds=600))
 with on_interrupt(run.cancel):
     for event in run.events():
         if event["event"] == "log":
@@ -321,7 +325,9 @@ sys.exit(event["exit_code"])
 @pytest.mark.parametrize("during", ["cancel", "close"])
 def test_B15_ctrl_c_during_a_stop_does_not_hold_it_up(tmp_path, during):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", TWICE, during], cwd=tmp_path, env=environment, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE, during], cwd=tmp_path, env=environment, timeout=120, check=False
+    )
     assert done.returncode == 130
 
 
@@ -346,7 +352,7 @@ def test_a_worker_that_is_killed_is_said_and_its_frames_stay(folder, tmp_path):
     process = started(tmp_path)
     (worker,) = children(process.pid)
     os.kill(worker, signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
+    output, _ = rest_of(process)
     events = [json.loads(line) for line in output.splitlines()]
     assert process.returncode == 6
     (error,) = [event for event in events if event["event"] == "error"]

@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from fluid_addon.gpu.device import list_devices
 from fluid_addon.run.device_list import DeviceList
 from fluid_addon.run.inquiry import Answer, Inquiry
+from tests.processes import gone
 
 
 def answer_of(inquiry: Inquiry) -> Answer:
@@ -24,11 +24,6 @@ def answer_of(inquiry: Inquiry) -> Answer:
         return answer
     finally:
         inquiry.close()
-
-
-def children() -> set[int]:
-    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
 
 
 @pytest.fixture
@@ -78,22 +73,26 @@ def test_a_driver_that_hangs_ends_with_the_time_limit():
     assert (answer.code, answer.problem) == (None, "A driver did not answer within 0 seconds.")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the process")
-def test_a_driver_that_ends_the_process_is_said():
-    before = children()
+@pytest.fixture
+def no_answer(monkeypatch, tmp_path):
+    """Pythons that are started from here do nothing for ever, so that none is through before it is looked at."""
+    (tmp_path / "sitecustomize.py").write_text("import time\ntime.sleep(600)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_a_driver_that_ends_the_process_is_said(no_answer):
     inquiry = Inquiry("devices", "--json")
-    (process,) = children() - before
-    os.kill(process, signal.SIGSEGV)
+    os.kill(inquiry.pid, signal.SIGSEGV)
     assert answer_of(inquiry).problem.startswith(f"The process ended with {-signal.SIGSEGV}")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the process")
-def test_closing_leaves_no_process():
-    before = children()
+@pytest.mark.skipif(sys.platform != "linux", reason="looks the process up in /proc")
+def test_closing_leaves_no_process(no_answer):
     inquiry = Inquiry("devices", "--json")
-    (process,) = children() - before
+    assert inquiry.poll() is None
     inquiry.close()
-    assert not Path(f"/proc/{process}").exists()
+    assert gone(inquiry.pid)
 
 
 def test_no_process_is_a_problem_and_no_exception(monkeypatch):

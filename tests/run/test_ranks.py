@@ -134,7 +134,7 @@ def mpirun(tmp_path):
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[str, str, int]:
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=280)
     assert "Traceback" not in errors + output
     return output, errors, process.returncode
 

@@ -24,7 +24,7 @@ from fluid_addon.cli import main
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.engine import FluidEngine
 from fluid_addon.engine.journal import Journal
-from fluid_addon.faults import injected
+from fluid_addon.faults import FAULTS_VARIABLE, fault_text, injected
 from fluid_addon.gpu.lifetime import live_counts
 from fluid_addon.run import RunRequest, WorkerRun, session
 from fluid_addon.run.checkpoints import bake_to_resume
@@ -32,6 +32,7 @@ from fluid_addon.run.presets import list_presets
 from fluid_addon.run.session import run_script
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.checkpoint import latest_checkpoint, open_checkpoint
+from tests.processes import closed
 
 PRESETS = {preset.name: preset for preset in list_presets()}
 ALWAYS = 1e-9  # seconds between checkpoints: one after every frame
@@ -509,7 +510,10 @@ def test_a_bake_that_never_got_anywhere_is_passed_over(tmp_path: Path) -> None:
 def test_a_killed_worker_loses_no_frame_and_its_run_goes_on(runs: Runs, made: Made) -> None:
     request = runs.request(runs.write(SMOKE))
     files = files_of(made(SMOKE).bake)
+    # Frame 3's file comes after three checkpoints and two files: there it waits, or it might be through already.
+    runs.patch.setenv(FAULTS_VARIABLE, fault_text("disk.announce", 6, "hang"))
     worker = WorkerRun(replace(request, output=str(runs.folder / "killed")))
+    runs.patch.delenv(FAULTS_VARIABLE)
     events = []
     try:
         for event in worker.events():
@@ -517,7 +521,7 @@ def test_a_killed_worker_loses_no_frame_and_its_run_goes_on(runs: Runs, made: Ma
             if event["event"] == "checkpoint" and event["frame"] == 3:
                 os.kill(worker.pid, signal.SIGKILL)
     finally:
-        worker.close()
+        closed(worker)
     assert events[-1]["exit_code"] == 6
     bake = next(Path(event["folder"]) for event in events if event["event"] == "bake")
     assert len(Bake.open(bake).frames) >= 2

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -14,14 +13,17 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fluid_addon.diagnostics import FluidError
 from fluid_addon.faults import FAULTS_VARIABLE, fault_text
 from fluid_addon.run import RunRequest, WorkerRun, lua_watch, supervisor
+from fluid_addon.script import sandbox
 from fluid_addon.script.context import LuaContext, running_contexts
 from fluid_addon.volumes.bake import Bake
+from tests.processes import closed, gone
 from tests.run.fake_worker import fake_worker, needs_scripts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,15 +47,8 @@ def started(tmp_path: Path, source: str, until: str = "note", **more) -> tuple[W
     return run, told
 
 
-def gone(process: int, seconds: float = 10.0) -> bool:
-    end = time.monotonic() + seconds
-    while Path(f"/proc/{process}").exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    return not Path(f"/proc/{process}").exists()
-
-
 # ===== A stop. Its 0.2 seconds are measured by `python -m benchmarks.bench_worker`, where nothing else runs. Here other
-# tests may have every processor for seconds, so 5 seconds say no more than that a script was not waited for.
+# tests may have every processor for seconds, so 30 seconds say no more than that a script was not waited for.
 
 
 def test_what_a_stop_waits_for_at_most_is_less_than_it_promises() -> None:
@@ -65,14 +60,13 @@ def test_what_a_stop_waits_for_at_most_is_less_than_it_promises() -> None:
 def test_L06_L07_a_stop_ends_lua_wherever_it_is(tmp_path, monkeypatch, source) -> None:
     if source == STUCK:
         monkeypatch.setenv(FAULTS_VARIABLE, NEVER_ENDS)
-    run, _ = started(tmp_path, source, lua_seconds=60)
+    run, _ = started(tmp_path, source, lua_seconds=600)
     begun = time.monotonic()
     run.cancel()
     told = list(run.events())
-    assert time.monotonic() - begun < 5, "the script would have taken far longer"
+    assert time.monotonic() - begun < 30, "the script would have taken far longer"
     assert (told[-1]["event"], told[-1]["exit_code"]) == ("finished", 130)
-    run.close()
-    assert not run._thread.is_alive()
+    closed(run)
 
 
 @needs_scripts
@@ -89,8 +83,8 @@ time.sleep(600)
     run.cancel()
     (end,) = list(run.events())
     assert (end["exit_code"], end["files"]) == (130, [])
-    run.close()
-    assert process._process.wait(5) == -signal.SIGKILL
+    closed(run)
+    assert process._process.wait(0) == -signal.SIGKILL
 
 
 @needs_scripts
@@ -101,11 +95,10 @@ def test_L06_a_stop_does_not_wait_for_a_worker_that_reads_nothing(tmp_path) -> N
     assert next(run.events())["text"] == "begun"
     stop = threading.Thread(target=run.cancel, daemon=True)
     stop.start()
-    stop.join(5)
+    stop.join(30)
     assert not stop.is_alive()
     assert [event["exit_code"] for event in run.events()] == [130]
-    run.close()
-    assert not any(thread.is_alive() for thread in [*run._process._threads, run._thread])
+    closed(run)
 
 
 COMPILES = """
@@ -132,7 +125,7 @@ def test_a_stop_leaves_no_compiler_that_hangs_over_a_shader(tmp_path, monkeypatc
     run.cancel()
     assert [event["exit_code"] for event in run.events()] == [130]
     run.close()
-    assert gone(compiler, 3.0)
+    assert gone(compiler, 15.0), "by itself it ends after 30 seconds"
 
 
 @linux
@@ -147,7 +140,7 @@ time.sleep(600)
     run = WorkerRun(RunRequest("x.lua", source=""), fake_worker(tmp_path, body))
     told = list(run.events())
     run.close()
-    assert gone(int(told[0]["text"]), 3.0)
+    assert gone(int(told[0]["text"]))
 
 
 def test_a_worker_that_cannot_be_started_leaves_no_folder(tmp_path, monkeypatch) -> None:
@@ -164,13 +157,13 @@ def test_a_worker_that_cannot_be_started_leaves_no_folder(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stop_before_the_worker_has_begun(tmp_path) -> None:
+def test_a_stop_before_the_worker_has_begun(monkeypatch) -> None:
+    monkeypatch.setenv(FAULTS_VARIABLE, fault_text("worker.start", 1, "hang"))
     run = WorkerRun(RunRequest("x.lua", source=ENDLESS))
     run.cancel()
     assert [event["event"] for event in run.events()] == ["finished"]
     run.close()
-    run.close()
-    assert not run._thread.is_alive()
+    closed(run)
 
 
 # ===== A script that does not come back
@@ -193,8 +186,12 @@ def test_L06_a_stall_inside_lua_ends_with_its_line(tmp_path, monkeypatch) -> Non
 
 
 def test_L06_only_lua_itself_can_stall(tmp_path, monkeypatch) -> None:
-    """The same watch in this process, where a slow call of the engine is no stall, and what is one goes on."""
-    monkeypatch.setattr(lua_watch, "GRACE", 0.05)
+    """The same watch in this process, where a slow call of the engine is no stall, and what is one goes on.
+
+    Silence of 0.05 seconds is a stall here, and the limit of time, which work in C meets as well, is far away.
+    """
+    seconds = 200.0
+    monkeypatch.setattr(lua_watch, "GRACE", 0.05 - seconds)
     seen: list[FluidError | None] = []
 
     class Engine:
@@ -202,6 +199,11 @@ def test_L06_only_lua_itself_can_stall(tmp_path, monkeypatch) -> None:
         def step(self, *_more: object) -> None:
             time.sleep(0.3)
             seen.append(lua_watch.stalled_script())
+
+        def reduce(self, *_which: str) -> float:
+            if thread.ident is None:  # from here on Lua was seen last in the line of the loop
+                thread.start()
+            return float(any(seen))
 
         def add_stencil(self) -> None: ...
         def close(self) -> None: ...
@@ -212,26 +214,31 @@ def test_L06_only_lua_itself_can_stall(tmp_path, monkeypatch) -> None:
                 seen.append(problem)
             time.sleep(0.01)
 
-    with LuaContext(seconds=0.1) as context:
+    with LuaContext(seconds=seconds) as context:
         context.bind_engine(Engine)
-        thread = threading.Timer(0.0, watch)
+        thread = threading.Thread(target=watch)
         calls = "sim = FluidEngine.new{domain_size = {1, 1, 1}}\nsim:step(1)\n"
         assert lua_watch.stalled_script() is None
         context.run_source(calls, "slow.lua")
         assert seen == [None]
-        monkeypatch.setattr(context, "_log", lambda _text: None)
-        context._note = lambda _text: thread.start()
-        with contextlib.suppress(FluidError):  # the usual limit may come right after
-            context.run_source(calls + 'warn("now")\ntable.move({}, 1, 9000000, 2)', "stuck.lua")
+        until_seen = 'while sim:reduce("a", "sum") == 0 do table.move({}, 1, 9000000, 2) end'  # each is a long silence
+        context.run_source(calls + until_seen, "stuck.lua")
         thread.join()
     assert seen[:2] == [None, None]
     assert {error.code for error in seen[2:] if error} == {"lua-timeout"}
-    assert {error.diagnostics[0].place.line for error in seen[2:] if error} == {4}
+    assert {error.diagnostics[0].place.line for error in seen[2:] if error} == {3}
 
 
-def test_time_in_which_nobody_listens_is_not_the_scripts() -> None:
-    with LuaContext(seconds=0.2, log=lambda _line: time.sleep(0.3)) as context:
+def test_time_in_which_nobody_listens_is_not_the_scripts(monkeypatch) -> None:
+    now = [0.0]  # on a clock of its own: a moment in which this machine does something else is no time of the script
+    monkeypatch.setattr(sandbox, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def log(_line: str) -> None:
+        now[0] += 0.3
+
+    with LuaContext(seconds=0.2, log=log) as context:
         context.run_source("print(1) for i = 1, 300000 do end print(2)", "loud.lua")
+    assert now == [0.6]
 
 
 # ===== Memory
@@ -317,7 +324,7 @@ def test_B07_a_worker_ends_when_its_parent_is_killed(tmp_path, monkeypatch, sour
     worker, folder = parent.stdout.readline().split()
     parent.kill()
     parent.communicate()
-    assert gone(int(worker), 5.0)
+    assert gone(int(worker))
     assert not Path(folder).exists(), "its folder goes with it"
 
 
@@ -328,7 +335,7 @@ def test_B07_a_worker_ends_when_something_else_holds_its_requests_open(tmp_path)
     keeps = PARENT.replace(
         "for event",
         "import os, subprocess\nos.set_inheritable(run._process._requests.fileno(), True)\n"
-        "subprocess.Popen(['sleep', '20'], close_fds=False)\nfor event",
+        "subprocess.Popen(['sleep', '60'], close_fds=False)\nfor event",
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", keeps, LONG_STEP],
@@ -341,7 +348,7 @@ def test_B07_a_worker_ends_when_something_else_holds_its_requests_open(tmp_path)
     worker, _folder = parent.stdout.readline().split()
     parent.kill()
     parent.wait()
-    assert gone(int(worker), 5.0)
+    assert gone(int(worker)), "before the other one lets go"
 
 
 # ===== Failures on purpose

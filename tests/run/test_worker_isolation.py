@@ -17,6 +17,7 @@ from fluid_addon.child_process import PACKAGES, needed_variables, search_path
 from fluid_addon.run import RunRequest, WorkerRun
 from fluid_addon.run.session import run_script
 from fluid_addon.run.supervisor import _with_absolute_paths
+from tests.processes import closed
 from tests.run.fake_worker import fake_worker, needs_scripts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +55,7 @@ def test_a_worker_holds_nothing_that_it_does_not_need(tmp_path, monkeypatch) -> 
     monkeypatch.setenv("VK_API_KEY", "secret")
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    run = WorkerRun(RunRequest("x.lua", source=TINY + "while true do end", lua_seconds=60, output=str(tmp_path)))
+    run = WorkerRun(RunRequest("x.lua", source=TINY + "while true do end", lua_seconds=600, output=str(tmp_path)))
     for event in run.events():
         if event["event"] == "log":
             break
@@ -72,7 +73,7 @@ def test_a_worker_holds_nothing_that_it_does_not_need(tmp_path, monkeypatch) -> 
         "OpenVDB reads values at once": variables["OPENVDB_DISABLE_DELAYED_LOAD"] == "1",
     }
     run.cancel()
-    run.close()
+    closed(run)
     assert facts == {
         "folder": True,
         "input": os.devnull,
@@ -126,7 +127,7 @@ def test_a_worker_gets_absolute_paths_and_its_own_folder(tmp_path, monkeypatch) 
     asked = RunRequest("a/b.lua", "out", objects={"Ball": "ball_#.obj"}, capture="c", resume="out/x", folder="texts")
     run = WorkerRun(asked, fake_worker(tmp_path, body))
     log, _end = list(run.events())
-    run.close()
+    closed(run)
     folder, request = json.loads(log["text"])
     assert folder == run._process._folder and not Path(folder).exists()
     here = str(tmp_path)
@@ -160,7 +161,7 @@ def test_a_request_that_does_not_fit_into_the_pipe_holds_nobody_up(tmp_path) -> 
 def test_V14_a_worker_is_a_program_of_its_own_beside_an_open_device(tmp_path) -> None:
     """It is started and not forked, so nothing of this process's driver is in it."""
     events: list = []
-    open_here = RunRequest("x.lua", source=TINY + "while true do end", lua_seconds=60, output=str(tmp_path))
+    open_here = RunRequest("x.lua", source=TINY + "while true do end", lua_seconds=600, output=str(tmp_path))
     cancel = threading.Event()
     here = threading.Thread(target=run_script, args=(open_here, events.append, cancel))
     here.start()

@@ -53,7 +53,9 @@ def test_L20_runs_in_a_row_leave_no_thread_no_descriptor_and_no_object(tmp_path)
     some(21)
     before, objects = left_here(), len(gc.get_objects())
     some(200)
-    assert left_here() == before
+    after = left_here()
+    new = {what: after[what] - count for what, count in before.items()}
+    assert max(new.values()) <= 0, new  # less: something of an earlier test has gone meanwhile
     assert len(gc.get_objects()) - objects < 100, "something is kept of every run"
 
 

@@ -12,6 +12,7 @@ from fluid_addon.faults import FAULTS_VARIABLE, fault_text
 from fluid_addon.run import RunRequest, RunState, WorkerRun
 from fluid_addon.volumes.bake import Bake
 from fluid_addon.volumes.openvdb_files import read_vdb
+from tests.processes import closed
 from tests.run.fake_worker import fake_worker, needs_scripts
 
 # Every start leaves its request in the folder of the script, so that a worker knows the how-manieth it is.
@@ -140,7 +141,7 @@ def test_a_stop_between_two_workers_ends_the_run(tmp_path) -> None:
 bake, files, frame = None, [], 1
 if attempt == 0:
     {LOST}
-time.sleep(60)
+time.sleep(600)
 """
     folder = tmp_path / "asked"
     folder.mkdir()
@@ -152,8 +153,7 @@ time.sleep(60)
         if event["event"] == "restarted":
             run.cancel()
     assert (told[-1]["event"], told[-1]["exit_code"]) == ("finished", 130)
-    run.close()
-    assert not run._thread.is_alive()
+    closed(run)
 
 
 SMOKE = """

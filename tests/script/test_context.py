@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 import threading
 import weakref
@@ -19,6 +20,7 @@ from fluid_addon.script.modules import Modules
 from fluid_addon.script.parameters import Parameters
 from fluid_addon.script.sandbox import Limits
 from fluid_addon.script.sources import Sources
+from tests.script.test_limits import in_a_process
 
 STEP = "sim = FluidEngine.new{domain_size = {1, 1, 1}}\nsim:step(0.5)\n"
 
@@ -297,31 +299,26 @@ def test_a_context_and_its_state_are_freed_at_once() -> None:
         gc.enable()
 
 
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("count", [250, pytest.param(1000, marks=pytest.mark.long)])
 def test_L20_runs_in_a_row_leave_nothing(count: int) -> None:
     good = STEP + "local t = {} for i = 1, 2000 do t[i] = {i} end"
     wrong = STEP + "sim:stepp(1)"
+    # In a process of its own, where no other test takes or releases memory.
+    (printed,) = in_a_process(f"""
+        import gc, json
+        from fluid_addon.run.process_figures import resident_memory
 
-    def run_all(runs: int) -> None:
-        for number in range(runs):
-            with context_with(CountingEngine) as context:
-                try:
-                    context.run_source(wrong if number % 4 == 0 else good, "smoke.lua")
-                except FluidError as error:
-                    assert error.code == "unknown-method"
+        def held_after(runs):
+            codes = {{run({wrong!r} if number % 4 == 0 else {good!r}) for number in range(runs)}}
+            gc.collect()
+            return sorted(codes), resident_memory()
 
-    run_all(100)
-    gc.collect()
-    before = resident_mb()
-    run_all(count)
-    gc.collect()
-    assert resident_mb() - before < 5
+        print(json.dumps([held_after(100), held_after({count})]))
+    """)
+    (codes, before), (_, after) = json.loads(printed)
+    assert codes == ["done", "unknown-method"]
+    assert after - before < 5e6
 
 
 def test_scripts_run_in_several_threads_at_once() -> None:

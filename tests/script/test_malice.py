@@ -128,7 +128,8 @@ def endings(tmp_path_factory) -> dict[str, Ending]:
 def test_a_script_of_malice_ends_as_it_should(endings: dict[str, Ending], script: str) -> None:
     ending, settings = endings[script], settings_of(script)
     assert ending.code == settings["ends"], ending.last
-    assert ending.seconds < 30  # where the limit is one second at most, and the machine does much else
+    # Where a limit of time ends it that is some seconds at most, but the machine does much else; the others just end.
+    assert ending.seconds < (30 if ending.code == "lua-timeout" else 200)
     assert ending.grown < settings.get("memory_mb", 64) + ROOM_MB
     assert ending.longest < 10_000
     assert ending.characters < 8_000_000

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --! ends = "lua-timeout"
+--! seconds = 4
 -- Where no stack is left the clock's hook fails. What then runs without a clock must not be of the script: what a
 -- coroutine that ended so still closes, and handlers of messages. A loop that catches the failure meets the clock.
 local function deep(n, f)
