@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import os
@@ -57,6 +58,7 @@ def vulkan_device() -> str | None:
 if layer_is_installed():
     os.environ.setdefault("FLUID_SCRIPT_VALIDATION", "1")
     os.environ["FLUID_SCRIPT_VALIDATION_LOG"] = tempfile.mkstemp(prefix="fluid-script-validation-")[1]
+    atexit.register(Path(os.environ["FLUID_SCRIPT_VALIDATION_LOG"]).unlink, missing_ok=True)
 
 
 def pytest_sessionstart() -> None:
@@ -70,7 +72,7 @@ def pytest_sessionstart() -> None:
 
 def pytest_report_header() -> str:
     wanted = os.environ.get("FLUID_SCRIPT_VALIDATION", "0") not in ("", "0")
-    return f"Vulkan validation layer: {'on, with synchronisation validation' if wanted else 'not installed'}"
+    return f"Vulkan validation layer: {'on, with synchronisation validation' if wanted else 'off or not installed'}"
 
 
 # ===== A validation message fails the test that caused it

@@ -55,7 +55,7 @@ def run_under_the_watch(source: str, folder: Path, **environment: str) -> subpro
 
 def test_a_validation_message_fails_the_test_that_caused_it(tmp_path: Path) -> None:
     if os.environ.get("FLUID_SCRIPT_VALIDATION") != "1":
-        pytest.skip("the Vulkan validation layer is not installed")
+        pytest.skip("the Vulkan validation layer is off or not installed")
     finished = run_under_the_watch(WRONG_USE + IN_A_CHILD, tmp_path)
     assert "2 failed, 1 passed" in finished.stdout
     assert finished.stdout.count("Validation Error: [ VUID-VkBufferCreateInfo-size") == 2

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import sys
+import threading
 from pathlib import Path
 
 __all__ = ["FOLDER_PREFIX", "isolate", "leave_folder"]
@@ -19,6 +20,7 @@ FOLDER_PREFIX = "fluid-script-worker-"
 
 _NO_NEW_PRIVILEGES = 38  # PR_SET_NO_NEW_PRIVS
 _FIRST_TO_GO = 800  # of 1000: where memory runs out, Linux ends this process before Blender
+_LEAVING = threading.Lock()  # neither of two threads that end the process does so before the other's folder is gone
 _NO_DIALOGS = 0x0001 | 0x0002 | 0x8000  # SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SEM_NOOPENFILEERRORBOX
 
 
@@ -51,8 +53,8 @@ def _close_standard_input() -> None:
 
 
 def leave_folder() -> None:
-    """Remove this process's own folder where its parent cannot do so any more, as far as nothing was left in it."""
-    with contextlib.suppress(OSError):
+    """Remove this process's own folder, as its parent may be gone, if nothing was left in it."""
+    with _LEAVING, contextlib.suppress(OSError):
         folder = Path.cwd()
         os.chdir(folder.parent)
         if folder.name.startswith(FOLDER_PREFIX):

@@ -115,7 +115,10 @@ class _Teller:
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
+    try:
+        status = main(sys.argv[1:])
+    finally:
+        leave_folder()
     sys.stderr.flush()
     # Skip interpreter teardown: everything was released, and a driver's exit handlers can hang.
     os._exit(status)

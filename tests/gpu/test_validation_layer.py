@@ -22,7 +22,7 @@ GPU_ASSISTED = "VK_VALIDATION_FEATURE_ENABLE_GPU_ASSISTED_EXT"
 KNOWN = "VkSemaphore-state-timeout"
 
 pytestmark = pytest.mark.skipif(
-    os.environ.get("FLUID_SCRIPT_VALIDATION", "0") in ("", "0"), reason="the validation layer is not installed"
+    os.environ.get("FLUID_SCRIPT_VALIDATION", "0") in ("", "0"), reason="the validation layer is off or not installed"
 )
 
 BENCH = """

@@ -300,6 +300,14 @@ sim:add_stencil("s", {inputs = {"a"}, outputs = {"a_new"}, iterations = 5000, co
 print("begun")
 sim:step(1)
 """
+SHORT_STEPS = """
+sim = FluidEngine.new{domain_size = {4, 4, 4}}
+sim:add_field("a", Format.R32F, 0)
+sim:add_stencil("s", {outputs = {"a"}, code = [[WriteField("a", idx, 1.0);]]})
+sim:step(1)
+print("begun")
+while true do sim:step(1) end
+"""
 
 
 @linux
@@ -307,6 +315,7 @@ sim:step(1)
     "source",
     [
         pytest.param(LONG_STEP, id="in the middle of a step"),
+        pytest.param(SHORT_STEPS, id="between two steps, where the run ends by itself"),
         pytest.param(STUCK, id="inside Lua's C code", marks=pytest.mark.long),
     ],
 )
