@@ -177,6 +177,7 @@ def _show_all(worker: WorkerRun, show: Callable[[dict[str, Any]], None]) -> int:
 def _run_on_ranks(request: RunRequest, show: Callable[[dict[str, Any]], None]) -> int:
     """This process's part of a run that an MPI launcher has started in several."""
     from .engine.mpi_carrier import MpiCarrier
+    from .run.isolation import forget_language
     from .run.ranks import Leader, follow
     from .run.session import run_script
 
@@ -185,6 +186,7 @@ def _run_on_ranks(request: RunRequest, show: Callable[[dict[str, Any]], None]) -
         carrier = MpiCarrier(cancel.is_set)
         if carrier.rank:
             return follow(request, carrier, cancel.is_set)
+        forget_language()
         code = 1
         try:
             code = run_script(request, show, cancel, Leader(carrier))

@@ -211,5 +211,5 @@ def validate(spirv: bytes) -> str | None:
         file = Path(folder) / "kernel.spv"
         file.write_bytes(spirv)
         command = [tool, "--target-env", "vulkan1.3", "--scalar-block-layout", str(file)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False)
     return None if done.returncode == 0 else (done.stderr or done.stdout).strip()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a worker gives up as soon as it runs: rights, a dump of its memory, its place in the queue for memory.
+"""What a worker gives up as soon as it runs: rights, a dump of its memory, its place in the queue for memory,
+and the language of the system.
 
 Its environment, its folder and its pipes are its parent's business: `child_process` and `worker_process`.
 """
@@ -8,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import locale
 import os
 import sys
 import threading
 from pathlib import Path
 
-__all__ = ["FOLDER_PREFIX", "isolate", "leave_folder"]
+__all__ = ["FOLDER_PREFIX", "forget_language", "isolate", "leave_folder"]
 
 #: How the name of a worker's own folder begins.
 FOLDER_PREFIX = "fluid-script-worker-"
@@ -50,6 +52,15 @@ def _close_standard_input() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+
+
+def forget_language() -> None:
+    """For C in this process, letters are those of ASCII from now on, whatever the system speaks.
+
+    Lua asks C what is a letter (`upper`, `%a`), and a script is to give the same run everywhere. How Python names files
+    was settled when it started.
+    """
+    locale.setlocale(locale.LC_CTYPE, "C")
 
 
 def leave_folder() -> None:

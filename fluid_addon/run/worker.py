@@ -18,7 +18,7 @@ from ..faults import fault
 from ..gpu.compiler_process import shared_compiler
 from ..volumes.atomic import remove_parts
 from .events import Event, error_event
-from .isolation import isolate, leave_folder
+from .isolation import forget_language, isolate, leave_folder
 from .lua_watch import stalled_script
 from .memory_limit import MemoryLimit
 from .plan import run_plan
@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
     teller = _Teller(MessageWriter(os.fdopen(descriptor_of(int(arguments[0])), "wb", buffering=0)))
     requests = os.fdopen(os.dup(0), "rb")
     isolate()
+    forget_language()
     threading.Thread(target=teller.give_signs, name="signs of life", daemon=True).start()
     first = read_message(requests)
     if first is None:

@@ -15,6 +15,7 @@ import pytest
 
 from fluid_addon.child_process import PACKAGES, needed_variables, search_path
 from fluid_addon.run import RunRequest, WorkerRun
+from fluid_addon.run.protocol import MessageWriter
 from fluid_addon.run.session import run_script
 from fluid_addon.run.supervisor import _with_absolute_paths
 from tests.processes import closed
@@ -88,6 +89,26 @@ def test_a_worker_holds_nothing_that_it_does_not_need(tmp_path, monkeypatch) -> 
     assert variables["LC_ALL"] == "C.UTF-8"
     assert variables["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)
     assert not own.exists()
+
+
+LETTERS = """
+import locale, sys
+from fluid_addon.run import worker
+before = locale.setlocale(locale.LC_CTYPE)
+worker.run_script = lambda *_: print(before, locale.setlocale(locale.LC_CTYPE), file=sys.stderr) or 0
+sys.exit(worker.main(["1"]))
+"""
+
+
+@linux
+def test_L15_letters_are_those_of_ascii_whatever_the_system_speaks() -> None:
+    """Under Latin-1 `upper` would change bytes of UTF-8. It is rarely installed; what C is told is the same."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0}
+    with subprocess.Popen([sys.executable, "-c", LETTERS], cwd=ROOT, env=environment, **pipes) as worker:
+        MessageWriter(worker.stdin).write({"request": RunRequest("x.lua", source="").to_json()})
+        worker.wait()  # with its input open: the end of that would cancel it
+        assert (worker.returncode, worker.stderr.read().split()) == (0, [b"C.UTF-8", b"C"])
 
 
 def test_which_variables_are_needed() -> None:
