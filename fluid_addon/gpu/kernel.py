@@ -14,6 +14,7 @@ from .device import Device, DeviceInfo
 from .disk_cache import read_cached, write_cached
 from .lifetime import Lifetime
 from .refusal import refusals
+from .structure import counts_workgroups
 
 __all__ = ["Kernel", "KernelLibrary"]
 
@@ -24,12 +25,13 @@ class Kernel:
     """A compute pipeline under the artist's name for it, made in the background. Owned by its library.
 
     Attributes:
+        counts_groups: it asks how many workgroups a dispatch has, so that pieces of one are whole layers of them.
         seconds_per_group: what a workgroup takes at most, as far as it was seen; None before a large dispatch has run.
         sure: it was seen more than once.
     """
 
-    def __init__(self, name: str, made: Future[Any], workgroup: tuple[int, int, int]) -> None:
-        self.name, self._made, self.workgroup = name, made, workgroup
+    def __init__(self, name: str, made: Future[Any], workgroup: tuple[int, int, int], counts_groups: bool) -> None:
+        self.name, self._made, self.workgroup, self.counts_groups = name, made, workgroup, counts_groups
         self.seconds_per_group: float | None = None
         self.sure = False
 
@@ -140,7 +142,7 @@ class KernelLibrary:
         made = self._makers.submit(self._create, name, spirv, values)
         self._made.append(made)
         self._pipelines.own("pipeline", made, self._destroy)
-        return Kernel(name, made, workgroup)
+        return Kernel(name, made, workgroup, counts_workgroups(spirv))
 
     def _create(self, name: str, spirv: bytes, values: dict[int, int]) -> Any:
         entries = [

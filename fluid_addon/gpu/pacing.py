@@ -34,22 +34,25 @@ SURE_SECONDS = 0.02  # pieces that take less say little: the way to the device a
 COPIED_BYTES_PER_SECOND = 4e9  # over a slow bus
 
 
-def _cut_axis(dispatch: Dispatch) -> int:
-    """The slowest axis with more than one workgroup: cut there, workgroups keep the numbers that follow from places.
+def _piece(dispatch: Dispatch, first: int, most: int) -> Dispatch:
+    """A box of workgroups from number `first` on, x fastest: `most` at most, but one at least.
 
-    Kernels ask how many workgroups lie along the others, so one layer of them is the least that a piece can be, also
-    where a domain is flat and its layers are large.
+    A kernel that asks how many workgroups there are along the faster axes gets them whole: it is cut between the layers
+    of its slowest axis with more than one workgroup.
     """
-    return max((axis for axis in range(3) if dispatch.groups[axis] > 1), default=0)
-
-
-def _layers(dispatch: Dispatch, first: int, count: int) -> Dispatch:
-    """So many layers of workgroups along the axis at which a dispatch is cut."""
-    axis = _cut_axis(dispatch)
-    base, groups = list(dispatch.base), list(dispatch.groups)
-    base[axis] += first
-    groups[axis] = count
-    return replace(dispatch, base=(base[0], base[1], base[2]), groups=(groups[0], groups[1], groups[2]))
+    x, y, z = dispatch.groups
+    row, layer = x, x * y
+    together = (layer if z > 1 else row if y > 1 else 1) if dispatch.kernel.counts_groups else 1
+    most = max(most, together)
+    place = (first % x, first // row % y, first // layer)
+    if place[:2] == (0, 0) and most >= layer:
+        groups = (x, y, min(most // layer, z - place[2]))
+    elif place[0] == 0 and most >= row:
+        groups = (x, min(most // row, y - place[1]), 1)
+    else:
+        groups = (min(most, x - place[0]), 1, 1)
+    base = dispatch.base
+    return replace(dispatch, base=(base[0] + place[0], base[1] + place[1], base[2] + place[2]), groups=groups)
 
 
 def _invocations(dispatch: Dispatch) -> int:
@@ -88,17 +91,17 @@ def run_growing(dispatch: Dispatch, timed: Callable[[Dispatch], float], warm: bo
         timed: runs a piece to its end; seconds.
         warm: the kernel ran before, so that its first piece tells of it as well.
     """
-    length = dispatch.groups[_cut_axis(dispatch)]
-    layer = math.prod(dispatch.groups) // length
-    size = max(1, FIRST * length // _invocations(dispatch)) if _is_large(dispatch) else length
+    whole = math.prod(dispatch.groups)
+    size = max(1, FIRST * whole // _invocations(dispatch)) if _is_large(dispatch) else whole
     times: list[tuple[int, float]] = []
     done = 0
-    while done < length:
-        count = min(size, length - done)
-        seconds = timed(_layers(dispatch, done, count))
-        bearable = int(count * PIECE_SECONDS / (2 * max(seconds, 1e-9)))  # half: the next layers may be slower
+    while done < whole:
+        piece = _piece(dispatch, done, size)
+        count = math.prod(piece.groups)
+        seconds = timed(piece)
+        bearable = int(count * PIECE_SECONDS / (2 * max(seconds, 1e-9)))  # half: the next ones may be slower
         if done or warm:
-            times.append((count * layer, seconds))
+            times.append((count, seconds))
         else:
             bearable = max(bearable, count)
         size = max(1, min(bearable, GROWTH * count))
@@ -127,11 +130,19 @@ def _pieces(command: Command) -> Iterable[Command]:
     if count <= 1 or not isinstance(command, Dispatch | Copy):
         return [command]
     if isinstance(command, Dispatch):
-        ends = _ends(command.groups[_cut_axis(command)], count)
-        return [_layers(command, first, end - first) for first, end in zip([0, *ends], ends, strict=False)]
+        return _boxes(command, math.prod(command.groups) // count)
     ends = [8 * end for end in _ends(command.size // 8, count)]
     ends[-1] = command.size
     return [_bytes(command, first, end - first) for first, end in zip([0, *ends], ends, strict=False)]
+
+
+def _boxes(dispatch: Dispatch, most: int) -> Iterable[Dispatch]:
+    """A dispatch in boxes of so many workgroups at most, as far as its kernel allows."""
+    done = 0
+    while done < math.prod(dispatch.groups):
+        piece = _piece(dispatch, done, most)
+        yield piece
+        done += math.prod(piece.groups)
 
 
 def _ends(length: int, count: int) -> list[int]:

@@ -8,7 +8,9 @@ not everywhere.
 
 from __future__ import annotations
 
+import re
 import shutil
+import struct
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -16,7 +18,16 @@ from pathlib import Path
 
 from .spirv import Instruction, Op, Storage, instructions, module_words, text_of
 
-__all__ = ["LOCAL_BYTES", "Structure", "StructureError", "check_kernel", "check_stencil", "structure_of", "validate"]
+__all__ = [
+    "LOCAL_BYTES",
+    "Structure",
+    "StructureError",
+    "check_kernel",
+    "check_stencil",
+    "counts_workgroups",
+    "structure_of",
+    "validate",
+]
 
 LOCAL_BYTES = 4096  # of arrays of an invocation: of what more a device would move to its slow memory
 BINDINGS = (0, 1)
@@ -32,6 +43,10 @@ _EXTENSIONS = frozenset(("SPV_KHR_physical_storage_buffer", "SPV_KHR_16bit_stora
 _BUILTINS = {24: "NumWorkgroups", 25: "WorkgroupSize", 26: "WorkgroupId", 27: "LocalInvocationId"}
 _BUILTINS |= {28: "GlobalInvocationId", 29: "LocalInvocationIndex"}
 _BUILTIN, _BINDING, _SET = 11, 33, 34  # decorations
+#: OpDecorate of anything with BuiltIn NumWorkgroups.
+_NUM_WORKGROUPS = re.compile(
+    struct.pack("<I", 4 << 16 | Op.DECORATE) + b".{4}" + struct.pack("<2I", _BUILTIN, 24), re.S
+)
 _REFUSED = {
     Op.TYPE_IMAGE: "an image",
     Op.TYPE_SAMPLER: "a sampler",
@@ -200,6 +215,11 @@ def check_stencil(spirv: bytes) -> Structure:
     if found.local_bytes > LOCAL_BYTES:
         raise StructureError(f"has {found.local_bytes} bytes of arrays", found.local_bytes)
     return found
+
+
+def counts_workgroups(spirv: bytes) -> bool:
+    """Whether a kernel may ask how many workgroups its dispatch has. Looks for bytes: it is asked of every kernel."""
+    return _NUM_WORKGROUPS.search(spirv) is not None
 
 
 def validate(spirv: bytes) -> str | None:

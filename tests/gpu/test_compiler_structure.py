@@ -24,6 +24,7 @@ from fluid_addon.gpu.structure import (  # noqa: E402
     StructureError,
     check_kernel,
     check_stencil,
+    counts_workgroups,
     structure_of,
     validate,
 )
@@ -44,6 +45,7 @@ def test_G15_every_shipped_kernel_is_valid_and_declares_what_is_written_down(nam
     spirv = Compiler(shader_includes()).compile(source, includes)
     expected = dict(line.split(" | ") for line in SNAPSHOT.read_text("utf-8").splitlines())
     assert structure_of(spirv).text() == expected[name]
+    assert counts_workgroups(spirv) == ("NumWorkgroups" in structure_of(spirv).builtins)
     if name.startswith("stencil"):
         check_stencil(spirv)
     assert_valid(spirv)

@@ -49,8 +49,8 @@ GROUPS = (8, 8, 12)
 COUNT = 64 * math.prod(GROUPS)
 
 
-def kernel(seconds: float | None) -> Kernel:
-    made = Kernel("k", None, (64, 1, 1))  # type: ignore[arg-type]
+def kernel(seconds: float | None, counts_groups: bool = True) -> Kernel:
+    made = Kernel("k", None, (64, 1, 1), counts_groups)  # type: ignore[arg-type]
     made.seconds_per_group = seconds
     return made
 
@@ -76,6 +76,32 @@ def test_a_long_dispatch_is_cut_along_its_slowest_axis_and_covers_it_once(groups
     assert done == groups[axis]
     if seconds * math.prod(groups) <= pacing.PIECE_SECONDS:
         assert len(found) == len(found[0]) == 1
+
+
+@pytest.mark.parametrize("groups", [(7, 900, 2), (7, 9, 1000), (5000, 2, 1), (5000, 2, 2), (1, 1, 1), (3, 3, 3)])
+@pytest.mark.parametrize("seconds", [1e-9, 1e-4, 1e-2, 0.1])
+def test_a_flat_domain_is_cut_inside_its_layers_where_its_kernel_does_not_count_workgroups(groups, seconds):
+    pieces = [piece for some in pieces_of(Dispatch(kernel(seconds, False), (), groups)) for piece in some]
+    covered = np.zeros(groups, np.int32)
+    for piece in pieces:
+        covered[tuple(slice(b, b + g) for b, g in zip(piece.base, piece.groups, strict=True))] += 1
+        assert seconds * math.prod(piece.groups) <= pacing.PIECE_SECONDS * (1 + 1e-9)
+    assert (covered == 1).all()
+    # A piece ends with its row or layer, so there may be some more than the time asks for.
+    assert len(pieces) <= 2 * math.ceil(seconds * math.prod(groups) / pacing.PIECE_SECONDS) + max(groups[1:])
+
+
+def test_a_flat_layer_of_a_slow_kernel_is_never_run_whole():
+    slow, times = kernel(None, False), []
+
+    def timed(piece: Dispatch) -> float:
+        times.append(1e-3 * math.prod(piece.groups))
+        return times[-1]
+
+    found = pacing.run_growing(Dispatch(slow, (), (32, 512, 2)), timed, warm=False)
+    assert max(times) <= pacing.PIECE_SECONDS
+    assert sum(times) == pytest.approx(1e-3 * 32 * 512 * 2)
+    assert found == pytest.approx(1e-3)
 
 
 def test_submissions_are_filled_up_to_their_time_and_keep_the_order():
