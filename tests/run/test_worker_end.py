@@ -310,6 +310,21 @@ while true do sim:step(1) end
 """
 
 
+def orphan(tmp_path: Path, program: str, source: str) -> tuple[int, Path]:
+    """A worker whose parent was killed in the middle of its run, and the folder of that worker."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, source],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout
+        worker, folder = parent.stdout.readline().split()
+        parent.kill()
+    return int(worker), Path(folder)
+
+
 @linux
 @pytest.mark.parametrize(
     "source",
@@ -322,19 +337,9 @@ while true do sim:step(1) end
 def test_B07_a_worker_ends_when_its_parent_is_killed(tmp_path, monkeypatch, source) -> None:
     if source == STUCK:
         monkeypatch.setenv(FAULTS_VARIABLE, NEVER_ENDS)
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, source],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert parent.stdout
-    worker, folder = parent.stdout.readline().split()
-    parent.kill()
-    parent.communicate()
-    assert gone(int(worker))
-    assert not Path(folder).exists(), "its folder goes with it"
+    worker, folder = orphan(tmp_path, PARENT, source)
+    assert gone(worker)
+    assert not folder.exists(), "its folder goes with it"
 
 
 @linux
@@ -344,20 +349,10 @@ def test_B07_a_worker_ends_when_something_else_holds_its_requests_open(tmp_path)
     keeps = PARENT.replace(
         "for event",
         "import os, subprocess\nos.set_inheritable(run._process._requests.fileno(), True)\n"
-        "subprocess.Popen(['sleep', '60'], close_fds=False)\nfor event",
+        "subprocess.Popen(['sleep', '60'], close_fds=False, stdout=subprocess.DEVNULL)\nfor event",
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", keeps, LONG_STEP],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert parent.stdout
-    worker, _folder = parent.stdout.readline().split()
-    parent.kill()
-    parent.wait()
-    assert gone(int(worker)), "before the other one lets go"
+    worker, _folder = orphan(tmp_path, keeps, LONG_STEP)
+    assert gone(worker), "before the other one lets go"
 
 
 # ===== Failures on purpose
