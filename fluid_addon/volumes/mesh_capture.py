@@ -94,6 +94,8 @@ class MeshCapture:
             for frames in self._objects.values():
                 if not all(_ARRAY.fullmatch(name) for pair in frames.values() for name in pair):
                     raise ValueError("it names arrays that are none")
+                if frames and max(frames) - min(frames) != len(frames) - 1:
+                    raise ValueError("a frame is missing")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             message = f'"{folder}" holds no captured meshes ({printable(str(error)[:200])}).'
             raise fail("mesh-broken", message, "Run it again.") from error

@@ -153,6 +153,16 @@ def test_a_capture_names_no_file_outside_its_folder(tmp_path):
             SceneMeshes(tmp_path, scene={"Ball": ""}, capture=str(writer.folder))
 
 
+def test_a_capture_that_lacks_a_frame_is_refused(tmp_path):
+    writer = captured_ball(tmp_path)
+    ((_, points, triangles),) = json.loads((writer.folder / INDEX).read_bytes())["objects"]["Ball"]
+    index = {"format": 1, "objects": {"Ball": [[1, points, triangles], [12, points, triangles]]}}
+    (writer.folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(FluidError, match=r"holds no captured meshes \(a frame is missing\)") as caught:
+        SceneMeshes(tmp_path, scene={"Ball": ""}, capture=str(writer.folder)).source("Ball").mesh(9)
+    assert caught.value.code == "mesh-broken"
+
+
 def test_an_array_that_is_a_zip_is_no_mesh(tmp_path):
     writer = captured_ball(tmp_path)
     for path in writer.folder.glob("*.npy"):
