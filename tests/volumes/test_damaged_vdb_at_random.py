@@ -46,6 +46,9 @@ class Reader:
             self._child.stdin.flush()
         said = self._child.stdout.readline()
         if not said:
+            with contextlib.suppress(BrokenPipeError):  # it may have died with the name of a file unread
+                self._child.stdin.close()
+            self._child.stdout.close()
             status, self._child = self._child.wait(), None
             return f"died with {status}", 0.0
         outcome, seconds, memory = said.rstrip("\n").split("\t")
