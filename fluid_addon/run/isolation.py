@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a worker gives up as soon as it runs: rights, a dump of its memory, its place in the queue for memory,
-and the language of the system.
+"""What a worker gives up as soon as it runs: rights, a dump, its place in the queue for memory, the system's language.
 
 Its environment, its folder and its pipes are its parent's business: `child_process` and `worker_process`.
 """

@@ -61,7 +61,7 @@ def pieces_of(dispatch: Dispatch) -> list[list[Dispatch]]:
 
 @pytest.mark.parametrize("groups", [(7, 9, 1000), (7, 1000, 1), (1000, 1, 1), (1, 3, 333), (1, 1, 1)])
 @pytest.mark.parametrize("seconds", [1e-9, 1e-4, 1e-2, 5.0])
-def test_a_long_dispatch_is_cut_along_its_slowest_axis_and_covers_it_once(groups, seconds):
+def test_a_long_dispatch_of_a_kernel_that_counts_workgroups_is_cut_along_its_slowest_axis(groups, seconds):
     found = pieces_of(Dispatch(kernel(seconds), (), groups))
     done = 0
     axis = max((a for a in range(3) if groups[a] > 1), default=0)
